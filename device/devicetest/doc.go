@@ -1,0 +1,10 @@
+// Package devicetest holds what tests of cameras share: the conformance suite
+// that every driver must pass ([TestCamera]), a scripted camera ([Fake]) that
+// can do every failure the program handles, and a place to open it from
+// ([FakeSource]). Only tests import it; it touches no hardware.
+//
+// The suite calls a camera the way the contract says: one goroutine at a time
+// for everything except Close. Every method of Fake and FakeSource may be
+// called from any goroutine. Neither starts goroutines nor does I/O, so both
+// work inside testing/synctest bubbles, as long as they are made there too.
+package devicetest
