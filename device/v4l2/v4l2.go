@@ -1,0 +1,79 @@
+// Package v4l2 is the driver for cameras that Linux offers as /dev/video
+// nodes: it lists and classifies nodes, opens cameras, negotiates a format,
+// lends out the driver's own buffers and tells when nodes come and go.
+//
+// It does not decide which camera to use or when to open it again, checks no
+// picture and encodes none. Memory-to-memory codecs and the ISP of the
+// Raspberry Pi look like cameras and are recognised as what they are.
+//
+// Enumeration goes through go4vl in builds with cgo and through plain ioctls
+// without. Everything whose errno decides something (formats, buffers,
+// streaming) is our own ioctls on our own structures, because go4vl maps ENODEV,
+// EIO and others to one error.
+//
+// A [Driver] may be used by several goroutines. A [Camera] follows the contract
+// of [device.Camera]: one goroutine captures, any may close. A [Watcher] runs in
+// the goroutine that calls Run. The package starts no goroutine of its own.
+package v4l2
+
+import (
+	"cmp"
+	"log/slog"
+	"path/filepath"
+	"sync"
+)
+
+// Config is the world a Driver lives in.
+type Config struct {
+	// Root is the directory that holds dev and sys; empty means "/". Paths of
+	// cameras are given and returned as seen from there.
+	Root string
+	// Logger gets what was negotiated, at debug level. Nil means silence.
+	Logger *slog.Logger
+}
+
+// Driver finds and opens cameras.
+type Driver struct {
+	root   string
+	log    *slog.Logger
+	kernel kernel
+
+	mu   sync.Mutex
+	open map[string]int // open cameras by node name ("video0"), guarded by mu
+}
+
+// New returns a Driver for the world described by cfg.
+func New(cfg Config) *Driver {
+	return newDriver(cfg, system{})
+}
+
+func newDriver(cfg Config, k kernel) *Driver {
+	log := cfg.Logger
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	return &Driver{
+		root:   cmp.Or(cfg.Root, "/"),
+		log:    log,
+		kernel: k,
+		open:   map[string]int{},
+	}
+}
+
+// real turns a path of the Driver's world into one of the process.
+func (d *Driver) real(path string) string { return filepath.Join(d.root, path) }
+
+// opened counts a camera in (delta 1) or out (-1).
+func (d *Driver) opened(node string, delta int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.open[node] += delta; d.open[node] <= 0 {
+		delete(d.open, node)
+	}
+}
+
+func (d *Driver) isOpen(node string) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.open[node] > 0
+}
