@@ -1,0 +1,107 @@
+// Package status holds the one description of what the program is doing. The
+// JSON of /state, the pages, the log and the placeholder pictures all read it,
+// so they cannot tell different stories.
+//
+// It holds values only; who measures them fills them in. Values are copies and
+// safe to keep.
+package status
+
+import (
+	"time"
+
+	"github.com/webgear-pi/webgear/device"
+)
+
+// State says whether live pictures flow.
+type State string
+
+// States of the camera.
+//
+//	starting ──► online ◄──► offline
+//	    └──────────────────────▲
+const (
+	// Starting: no picture yet and no failure either.
+	Starting State = "starting"
+	// Online: the camera delivers live pictures.
+	Online State = "online"
+	// Offline: viewers see a placeholder that names the cause.
+	Offline State = "offline"
+)
+
+// Snapshot is everything there is to know at one moment; /state serves it.
+type Snapshot struct {
+	Version       string    `json:"version"`
+	StartedAt     time.Time `json:"started_at"`
+	UptimeSeconds float64   `json:"uptime_seconds"`
+	Goroutines    int       `json:"goroutines"`
+	Camera        Camera    `json:"camera"`
+	Stream        Stream    `json:"stream"`
+}
+
+// Camera describes the capture side.
+type Camera struct {
+	// Source is what was asked for: "auto", "/dev/video0", "test".
+	Source string `json:"source"`
+	State  State  `json:"state"`
+	// Since is when State or Cause changed last.
+	Since time.Time `json:"since"`
+	// Cause is set while offline.
+	Cause *Cause `json:"cause,omitempty"`
+	// Error is the error behind Cause, for people who know the system.
+	Error string `json:"error,omitempty"`
+	// Info is the camera in use or used last.
+	Info *device.Info `json:"info,omitempty"`
+	// Asked and Granted are what was wanted and what the driver gave.
+	Asked   device.Format  `json:"asked"`
+	Granted *device.Format `json:"granted,omitempty"`
+	// Encoder says who makes the JPEG: "camera" when frames are passed through.
+	Encoder string `json:"encoder,omitempty"`
+	// FPS is the measured rate of live frames over the last seconds.
+	FPS      float64  `json:"fps"`
+	Counters Counters `json:"counters"`
+}
+
+// Counters count since the start of the program; each picture that did not
+// reach the viewers is counted once, by cause.
+type Counters struct {
+	// Live frames and placeholders published.
+	Frames       uint64 `json:"frames"`
+	Placeholders uint64 `json:"placeholders"`
+	// DroppedByDriver: gaps in the driver's numbering.
+	DroppedByDriver uint64 `json:"dropped_by_driver"`
+	// DroppedStale: skipped because a newer picture was ready.
+	DroppedStale uint64 `json:"dropped_stale"`
+	// Invalid pictures: flagged by the driver, empty, cut short, not JPEG, or
+	// not encodable.
+	InvalidFlagged   uint64 `json:"invalid_flagged"`
+	InvalidEmpty     uint64 `json:"invalid_empty"`
+	InvalidTruncated uint64 `json:"invalid_truncated"`
+	InvalidGarbage   uint64 `json:"invalid_garbage"`
+	InvalidEncode    uint64 `json:"invalid_encode"`
+	// Repaired pictures were shown after hygiene changed their bytes.
+	Repaired uint64 `json:"repaired"`
+	// Opens, Failures to open, Stalls and Losses (unplugged or failed in use).
+	Opens    uint64 `json:"opens"`
+	Failures uint64 `json:"open_failures"`
+	Stalls   uint64 `json:"stalls"`
+	Losses   uint64 `json:"losses"`
+}
+
+// Stream describes the viewers' side.
+type Stream struct {
+	Viewers      []Viewer `json:"viewers"`
+	ViewersTotal uint64   `json:"viewers_total"`
+	Snapshots    uint64   `json:"snapshots_total"`
+}
+
+// Viewer is one connection that watches the stream.
+type Viewer struct {
+	ID        uint64    `json:"id"`
+	Address   string    `json:"address"`
+	UserAgent string    `json:"user_agent,omitempty"`
+	Since     time.Time `json:"since"`
+	Frames    uint64    `json:"frames"`
+	Dropped   uint64    `json:"dropped"`
+	Bytes     uint64    `json:"bytes"`
+	FPS       float64   `json:"fps"`
+}
