@@ -1,0 +1,65 @@
+/*
+ * What the C files of this package share. Not for Go: turbo.h and transcode.h
+ * are.
+ */
+#ifndef WEBGEAR_CODEC_H
+#define WEBGEAR_CODEC_H
+
+#include <setjmp.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <jpeglib.h>
+
+#include "scale.h"
+#include "turbo.h"
+
+/* Error handling: libjpeg's own would end the process and write to stderr. An
+ * error leaves its text and jumps; warnings are counted by libjpeg's field
+ * num_warnings. The manager comes first, for libjpeg hands out its address. */
+struct failure {
+	struct jpeg_error_mgr mgr;
+	jmp_buf jump;
+	char text[JMSG_LENGTH_MAX];
+};
+
+struct jpeg_error_mgr *failure_init(struct failure *f);
+
+struct turbo {
+	struct jpeg_compress_struct cinfo;
+	struct jpeg_destination_mgr dest;
+	struct failure fail;
+
+	struct turbo_config config;
+	int quality;           /* the one the tables are made for */
+
+	/* What is handed to libjpeg: the picture itself or its resized planes. */
+	enum turbo_kind kind;
+	int width, height;
+	int c_width;           /* chroma samples per row */
+	int y_rows, c_rows;    /* rows per MCU row */
+	size_t y_pad, c_pad;   /* bytes per scratch row: whole blocks */
+	uint8_t *y, *cb, *cr;  /* scratch: one MCU row, fits the L1 cache at 720p */
+	int16_t *cross;        /* what chroma adds to one row of luma */
+
+	/* Resizing; unused when the output is as large as the input. */
+	int planes;            /* resized ones, 0 for none */
+	struct scaler scaler[3];
+	uint8_t *plane[3];
+	size_t plane_stride[3];
+	uint8_t *line[3];      /* rows of the input, taken apart */
+
+	uint8_t *out;
+	size_t out_cap, out_len;
+};
+
+/* One picture, while it is encoded. */
+struct source {
+	const uint8_t *y, *cb, *cr;
+	size_t stride, row, c_stride;
+};
+
+/* Makes the tables for a quality unless they are there. */
+void turbo_set_quality(struct turbo *t, int quality);
+
+#endif
