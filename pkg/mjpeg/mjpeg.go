@@ -1,0 +1,143 @@
+// Package mjpeg knows the bytes of a Motion-JPEG stream over HTTP: a
+// multipart/x-mixed-replace body (RFC 2046 section 5.1) with one JPEG per part.
+// [AppendHead] and [Encode] make them; device/httpjpeg takes those of others apart.
+//
+// The package knows neither sockets nor a web framework: who writes the bytes,
+// and how long that may take, is the server's business.
+//
+// An [Encoded] part never changes and is shared by all viewers.
+//
+// The form is the strictest that all known clients take: every part has a
+// Content-Length in canonical spelling (go2rtc, Mainsail and motionEye need
+// it), and the delimiter follows the picture at once, because browsers show a
+// picture only when they saw what comes after it.
+package mjpeg
+
+import (
+	"strconv"
+
+	"github.com/webgear-pi/webgear/device"
+)
+
+// Boundary separates the parts. WebGear's word, which client programs may have
+// learned by heart.
+const Boundary = "frame"
+
+// ContentType is the media type of the stream. The boundary stands unquoted and
+// after one space, as in RFC 2046: curl, FFmpeg, GStreamer, OpenCV, Chromium and
+// Go's mime package take it so, and others go by the first delimiter.
+const ContentType = "multipart/x-mixed-replace; boundary=" + Boundary
+
+const (
+	firstDelimiter = "--" + Boundary + "\r\n"
+	delimiter      = "\r\n--" + Boundary + "\r\n"
+	closing        = "\r\n--" + Boundary + "--\r\n"
+)
+
+// Field is one header field.
+type Field struct {
+	Name, Value string
+}
+
+// Fields returns the response fields that keep browsers and proxies from
+// storing, sharing or delaying the pictures.
+func Fields() []Field {
+	return []Field{
+		{"Connection", "close"},
+		{"Cache-Control", "no-store, no-cache, must-revalidate, max-age=0"},
+		{"Pragma", "no-cache"},
+		{"X-Accel-Buffering", "no"}, // nginx collects pictures otherwise
+		{"Content-Type", ContentType},
+	}
+}
+
+// AppendHead appends everything that comes before the first part: status line,
+// fields and the first delimiter. The status line says HTTP/1.1 when http11 is
+// set, HTTP/1.0 otherwise; in both versions the body ends with the connection.
+// The extra fields come first.
+func AppendHead(dst []byte, http11 bool, extra ...Field) []byte {
+	if http11 {
+		dst = append(dst, "HTTP/1.1 200 OK\r\n"...)
+	} else {
+		dst = append(dst, "HTTP/1.0 200 OK\r\n"...)
+	}
+	for _, f := range extra {
+		dst = appendField(dst, f.Name, f.Value)
+	}
+	for _, f := range Fields() {
+		dst = appendField(dst, f.Name, f.Value)
+	}
+	dst = append(dst, "\r\n"...)
+	return append(dst, firstDelimiter...)
+}
+
+// Encoded is one picture as it goes over the wire, made once and shared by all
+// viewers. Read only.
+type Encoded struct {
+	// Frame is the picture; its Data is sent between header and trailer.
+	Frame *device.Frame
+
+	header, delimiter, closing []byte
+}
+
+// Encode makes the part for f. It does not copy the picture.
+func Encode(f *device.Frame) *Encoded {
+	// One allocation holds all three pieces; 192 bytes is enough for the
+	// largest numbers and the longest cause code.
+	b := make([]byte, 0, 192)
+	b = append(b, "Content-Type: image/jpeg\r\nContent-Length: "...)
+	b = strconv.AppendInt(b, int64(len(f.Data)), 10)
+	b = append(b, "\r\nX-Timestamp: "...)
+	b = append(b, Timestamp(f)...)
+	b = append(b, "\r\nX-Sequence: "...)
+	b = strconv.AppendUint(b, f.Seq, 10)
+	b = append(b, "\r\n"...)
+	if f.Placeholder != "" {
+		b = appendField(b, "X-Placeholder", f.Placeholder)
+	}
+	b = append(b, "\r\n"...)
+	h := len(b)
+	b = append(b, delimiter...)
+	d := len(b)
+	b = append(b, closing...)
+	return &Encoded{Frame: f, header: b[:h:h], delimiter: b[h:d:d], closing: b[d:len(b):len(b)]}
+}
+
+// AppendTo appends the pieces of the part to dst, in order, for one vectored
+// write. The last part of a stream is closed by the final delimiter.
+func (e *Encoded) AppendTo(dst [][]byte, final bool) [][]byte {
+	trailer := e.delimiter
+	if final {
+		trailer = e.closing
+	}
+	return append(dst, e.header, e.Frame.Data, trailer)
+}
+
+// Timestamp returns when f was taken, as seconds and microseconds since 1970:
+// "1767225600.000042". It is the value of X-Timestamp.
+func Timestamp(f *device.Frame) string {
+	if f.CapturedAt.IsZero() {
+		return "0.000000"
+	}
+	us := f.CapturedAt.UnixMicro()
+	b := strconv.AppendInt(make([]byte, 0, 24), us/1e6, 10)
+	b = append(b, '.')
+	frac := us % 1e6
+	for digit := int64(100000); digit > 1 && frac < digit; digit /= 10 {
+		b = append(b, '0')
+	}
+	return string(strconv.AppendInt(b, frac, 10))
+}
+
+// appendField appends a header line. Control characters are left out, so that
+// no value can end the line early.
+func appendField(dst []byte, name, value string) []byte {
+	dst = append(dst, name...)
+	dst = append(dst, ": "...)
+	for i := range len(value) {
+		if c := value[i]; c >= 0x20 && c != 0x7f {
+			dst = append(dst, c)
+		}
+	}
+	return append(dst, "\r\n"...)
+}

@@ -1,0 +1,331 @@
+// Package server answers HTTP: the page, the video stream, snapshots, state and
+// static files. It is a Fiber application and the only package that knows
+// Fiber and fasthttp.
+//
+// It reads pictures from a [fanout.Hub] and never writes to them; what the
+// camera does, and when the stream ends, is decided by whoever owns the hub.
+//
+// [Server.Run] owns every goroutine: one per viewer, one that notices when it
+// leaves, and those of the HTTP library. All methods may be called from any
+// goroutine.
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"regexp"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+	"github.com/valyala/fasthttp"
+
+	"github.com/webgear-pi/webgear/pkg/fanout"
+	"github.com/webgear-pi/webgear/pkg/mjpeg"
+	"github.com/webgear-pi/webgear/pkg/status"
+	"github.com/webgear-pi/webgear/web"
+)
+
+// Paths beside the configurable one of the stream.
+const (
+	pathPage     = "/"
+	pathSnapshot = "/snapshot"
+	pathState    = "/state"
+	pathHealth   = "/healthz"
+	pathStatic   = "/static"
+)
+
+// Limits of a request. Chosen: a browser's request has 1 to 4 KiB of header,
+// cookies of other programs on the same host included, and none of ours has a
+// body.
+const (
+	maxHeaderBytes = 8 << 10
+	maxBodyBytes   = 64 << 10
+	readTimeout    = 10 * time.Second
+	writeTimeout   = 15 * time.Second
+	idleTimeout    = 60 * time.Second
+)
+
+// Shutdown takes at most graceTime for those who read, and forceTime more for
+// those who had to be cut off; together well below systemd's 90 s and below
+// the 2 s a person waits for Ctrl-C.
+const (
+	graceTime = time.Second
+	forceTime = 700 * time.Millisecond
+)
+
+// Options say what to serve. Hub is needed, everything else has a default.
+type Options struct {
+	// Hub is where the pictures come from.
+	Hub *fanout.Hub
+	// Snapshot returns what is known about the camera; the server adds the
+	// viewers. It must be fast and safe for concurrent use.
+	Snapshot func() status.Snapshot
+	// Logger receives events; nil discards them.
+	Logger *slog.Logger
+	// Version is shown on the pages.
+	Version string
+	// VideoPath is where the stream is; "" means "/video".
+	VideoPath string
+	// ViewerTimeout is how long a viewer may take no bytes at all before it is
+	// cut off; 0 means 10 s.
+	ViewerTimeout time.Duration
+	// Assets holds the folders templates and static; nil means the pages
+	// that are built in. It is read again for every request, so changes show
+	// at once.
+	Assets fs.FS
+	// AllowOrigin is the value of Access-Control-Allow-Origin for the stream
+	// and the snapshot; "" means "*", which programs such as Mainsail need to
+	// read the pictures from a page of their own, "-" means no such header.
+	AllowOrigin string
+	// SkipPages leaves out the page and the static files, and answers every
+	// error in JSON.
+	SkipPages bool
+	// DebugErrors shows the stack of a failed request to the client. For
+	// developers on their own computer only.
+	DebugErrors bool
+}
+
+// Server is one HTTP server. Make it with New.
+type Server struct {
+	opts      Options
+	app       *fiber.App
+	log       *slog.Logger
+	pages     *pages
+	startedAt time.Time
+	viewers   registry
+	snapshots atomic.Uint64
+	// part is the newest picture with its part header, shared by all viewers.
+	part atomic.Pointer[mjpeg.Encoded]
+	// conns are the connections that fasthttp holds.
+	conns connections
+}
+
+// New returns a server with o. It fails when o makes no sense.
+func New(o Options) (*Server, error) {
+	if o.Hub == nil {
+		return nil, errors.New("http server: no hub to take pictures from")
+	}
+	if o.VideoPath == "" {
+		o.VideoPath = "/video"
+	}
+	if err := checkVideoPath(o.VideoPath); err != nil {
+		return nil, err
+	}
+	if o.ViewerTimeout == 0 {
+		o.ViewerTimeout = 10 * time.Second
+	}
+	if o.ViewerTimeout < 0 {
+		return nil, fmt.Errorf("http server: viewer timeout %s: must not be negative", o.ViewerTimeout)
+	}
+	switch o.AllowOrigin {
+	case "":
+		o.AllowOrigin = "*"
+	case "-":
+		o.AllowOrigin = ""
+	}
+	if strings.ContainsAny(o.AllowOrigin, "\r\n\x00") {
+		return nil, fmt.Errorf("http server: allowed origin %q: not a header value", o.AllowOrigin)
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Snapshot == nil {
+		o.Snapshot = func() status.Snapshot { return status.Snapshot{Camera: status.Camera{State: status.Starting}} }
+	}
+	if o.Assets == nil {
+		o.Assets = web.Data()
+	}
+	s := &Server{opts: o, log: o.Logger, pages: newPages(o.Assets, o.Logger), startedAt: time.Now()}
+	s.app = s.newApp()
+	return s, nil
+}
+
+// SetAssets replaces Options.Assets, before Run.
+func (s *Server) SetAssets(assets fs.FS) {
+	s.opts.Assets = assets
+	s.pages = newPages(assets, s.log)
+}
+
+// App returns the Fiber application, for routes, mounts and middleware of the
+// caller's own. They go in before Run, which adds those of the server after
+// them: what is registered here comes first, and middleware sees every request.
+func (s *Server) App() *fiber.App { return s.app }
+
+// checkVideoPath makes sure that the path is a plain one and free.
+func checkVideoPath(p string) error {
+	if !regexp.MustCompile(`^(/[A-Za-z0-9._~-]+)+$`).MatchString(p) || strings.Contains(p, "/.") {
+		return fmt.Errorf("video path %q: write it as /name or /folder/name with letters, digits and . _ ~ -", p)
+	}
+	for _, taken := range []string{pathSnapshot, pathState, pathHealth, pathStatic} {
+		if p == taken || strings.HasPrefix(p, taken+"/") {
+			return fmt.Errorf("video path %q: %s has its own meaning", p, taken)
+		}
+	}
+	return nil
+}
+
+// Stream describes the viewers.
+func (s *Server) Stream() status.Stream {
+	viewers, total := s.viewers.list(time.Now())
+	return status.Stream{Viewers: viewers, ViewersTotal: total, Snapshots: s.snapshots.Load()}
+}
+
+// Run serves ln until ctx ends, and closes it. Then it waits up to a second for
+// viewers to receive the final picture, which the owner of the hub sends by
+// closing that, and cuts off whoever is left. It is over in less than two
+// seconds and returns nil, or what kept it from serving. A Server runs once.
+func (s *Server) Run(ctx context.Context, ln net.Listener) error {
+	// Viewers outlive ctx by the grace time.
+	viewersCtx, cutViewers := context.WithCancel(context.WithoutCancel(ctx))
+	defer cutViewers()
+	s.addRoutes(ctx, viewersCtx)
+	ln = &onceListener{Listener: ln}
+
+	served := make(chan error, 1)
+	go func() { served <- s.app.Listener(ln) }()
+	s.log.Debug("http server started", "address", ln.Addr().String())
+
+	var err error
+	select {
+	case <-ctx.Done():
+		_ = ln.Close() // its error is that it was closed already
+		err = <-served
+	case err = <-served:
+	}
+	if err != nil {
+		err = fmt.Errorf("http serve %s: %w", ln.Addr(), err)
+	}
+	return errors.Join(err, s.shutdown(ctx, cutViewers))
+}
+
+// shutdown ends all connections: first kindly, then by force.
+func (s *Server) shutdown(ctx context.Context, cutViewers context.CancelFunc) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), graceTime)
+	defer cancel()
+	requests := make(chan struct{})
+	go func() {
+		defer close(requests)
+		_ = s.app.ShutdownWithContext(ctx) // its error is the timeout, dealt with below
+	}()
+	viewersLeft := s.viewers.drain()
+	select {
+	case <-viewersLeft:
+	case <-ctx.Done():
+	}
+	cutViewers()
+	s.viewers.cut()
+	<-requests
+
+	deadline := time.NewTimer(forceTime)
+	defer deadline.Stop()
+	again := time.NewTicker(20 * time.Millisecond)
+	defer again.Stop()
+	for {
+		if s.conns.cut() && viewersLeft == nil {
+			return nil
+		}
+		select {
+		case <-viewersLeft:
+			viewersLeft = nil
+		case <-again.C: // fasthttp may have set a new deadline in between
+		case <-deadline.C:
+			return errors.New("http shutdown: connections left open")
+		}
+	}
+}
+
+// newApp makes the application without routes.
+func (s *Server) newApp() *fiber.App {
+	app := fiber.New(fiber.Config{
+		DisableStartupMessage: true,
+		StrictRouting:         true,
+		CaseSensitive:         true,
+		ReadBufferSize:        maxHeaderBytes,
+		BodyLimit:             maxBodyBytes,
+		ReadTimeout:           readTimeout,
+		WriteTimeout:          writeTimeout,
+		IdleTimeout:           idleTimeout,
+		ErrorHandler:          s.handleError,
+	})
+	app.Server().ConnState = s.conns.track
+	app.Use(s.catchPanics)
+	return app
+}
+
+// addRoutes adds the server's own routes. Requests that wait give up when ctx
+// ends; viewers are served until viewersCtx does.
+func (s *Server) addRoutes(ctx, viewersCtx context.Context) {
+	s.app.Get(s.opts.VideoPath, func(c *fiber.Ctx) error { return s.video(viewersCtx, c) })
+	s.app.Get(s.opts.VideoPath+"/", func(c *fiber.Ctx) error {
+		return c.Redirect(withQuery(c, s.opts.VideoPath), fiber.StatusTemporaryRedirect)
+	})
+	s.app.Get(pathSnapshot, func(c *fiber.Ctx) error { return s.snapshot(ctx, c) })
+	s.app.Get(pathState, s.state)
+	s.app.Get(pathHealth, s.health)
+	if !s.opts.SkipPages {
+		s.app.Get(pathPage, s.page)
+		s.app.Get(pathStatic+"/*", s.static)
+	}
+}
+
+// withQuery returns path with the query arguments of the request.
+func withQuery(c *fiber.Ctx, path string) string {
+	if q := c.Context().QueryArgs().QueryString(); len(q) > 0 {
+		return path + "?" + string(q)
+	}
+	return path
+}
+
+// onceListener can be closed twice: both Run and fasthttp do it.
+type onceListener struct {
+	net.Listener
+	once sync.Once
+	err  error
+}
+
+// Close closes the listener the first time it is called.
+func (l *onceListener) Close() error {
+	l.once.Do(func() { l.err = l.Listener.Close() })
+	return l.err
+}
+
+// connections are those that fasthttp serves, viewers not included.
+type connections struct {
+	mu   sync.Mutex
+	open map[net.Conn]struct{} // guarded by mu
+}
+
+// track is fasthttp's hook for changes of a connection.
+func (cs *connections) track(c net.Conn, state fasthttp.ConnState) {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	switch state {
+	case fasthttp.StateNew:
+		if cs.open == nil {
+			cs.open = map[net.Conn]struct{}{}
+		}
+		cs.open[c] = struct{}{}
+	case fasthttp.StateHijacked, fasthttp.StateClosed:
+		delete(cs.open, c)
+	case fasthttp.StateActive, fasthttp.StateIdle:
+	}
+}
+
+// cut lets every read and write of the open connections fail, and reports
+// whether there is none. It does not close them: fasthttp takes it for a fatal
+// bug of its own when it cannot set a deadline.
+func (cs *connections) cut() (none bool) {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	for c := range cs.open {
+		_ = c.SetDeadline(time.Unix(1, 0)) // an error means it is closed
+	}
+	return len(cs.open) == 0
+}

@@ -1,0 +1,179 @@
+package server
+
+import (
+	"cmp"
+	"math"
+	"net"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/webgear-pi/webgear/pkg/fanout"
+	"github.com/webgear-pi/webgear/pkg/status"
+)
+
+// viewer is one connection that watches the stream. The counters are written by
+// its sender only and may be read by anyone; everything else is set before
+// the viewer is registered.
+type viewer struct {
+	id        uint64
+	address   string
+	userAgent string
+	since     time.Time
+	conn      net.Conn
+	sub       *fanout.Subscriber
+
+	frames atomic.Uint64
+	bytes  atomic.Uint64
+	rate   rate
+}
+
+func (v *viewer) status(now time.Time) status.Viewer {
+	return status.Viewer{
+		ID:        v.id,
+		Address:   v.address,
+		UserAgent: v.userAgent,
+		Since:     v.since,
+		Frames:    v.frames.Load(),
+		Dropped:   v.sub.Dropped(),
+		Bytes:     v.bytes.Load(),
+		FPS:       v.rate.perSecond(now),
+	}
+}
+
+// registry knows the viewers. Its zero value is ready.
+//
+//	open ──drain──► draining ──cut──► cut
+//
+// A viewer is admitted by the request handler, before fasthttp lets go of the
+// connection, so that shutdown cannot miss one that is between two goroutines.
+type registry struct {
+	mu       sync.Mutex
+	draining bool               // guarded by mu
+	isCut    bool               // guarded by mu
+	admitted int                // guarded by mu; registered or about to be
+	total    uint64             // guarded by mu; ever registered
+	viewers  map[uint64]*viewer // guarded by mu
+	empty    chan struct{}      // closed when draining and none is left
+}
+
+// admit makes room for one more viewer; release must follow. It reports false
+// during shutdown.
+func (r *registry) admit() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.draining {
+		return false
+	}
+	r.admitted++
+	return true
+}
+
+// release undoes admit.
+func (r *registry) release() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.admitted--
+	if r.draining && r.admitted == 0 {
+		close(r.empty)
+	}
+}
+
+// add registers an admitted viewer and numbers it. It reports false when it is
+// too late.
+func (r *registry) add(v *viewer) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.isCut {
+		return false
+	}
+	r.total++
+	v.id = r.total
+	if r.viewers == nil {
+		r.viewers = map[uint64]*viewer{}
+	}
+	r.viewers[v.id] = v
+	return true
+}
+
+// remove forgets a viewer.
+func (r *registry) remove(v *viewer) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.viewers, v.id)
+}
+
+// drain admits nobody from now on and returns a channel that is closed when the
+// last viewer has gone. It is called once.
+func (r *registry) drain() <-chan struct{} {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.draining = true
+	r.empty = make(chan struct{})
+	if r.admitted == 0 {
+		close(r.empty)
+	}
+	return r.empty
+}
+
+// cut closes the connections of all viewers.
+func (r *registry) cut() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.isCut = true
+	for _, v := range r.viewers {
+		_ = v.conn.Close() // nobody is left to tell
+	}
+}
+
+// list describes all viewers, oldest first.
+func (r *registry) list(now time.Time) (viewers []status.Viewer, total uint64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	viewers = make([]status.Viewer, 0, len(r.viewers))
+	for _, v := range r.viewers {
+		viewers = append(viewers, v.status(now))
+	}
+	slices.SortFunc(viewers, func(a, b status.Viewer) int { return cmp.Compare(a.ID, b.ID) })
+	return viewers, r.total
+}
+
+// rateWindow is over how long a frame rate is measured. Chosen: long enough for
+// the one picture per second of a placeholder, short enough to see changes.
+const rateWindow = 2 * time.Second
+
+// rate measures frames per second. One goroutine counts, any may read.
+type rate struct {
+	began time.Time // of the running window; the counter's own
+	n     int       // frames in it; the counter's own
+
+	last  atomic.Int64  // when the last frame was counted, in Unix nanoseconds
+	value atomic.Uint64 // math.Float64bits of frames per second
+}
+
+// count notes one frame.
+func (r *rate) count(now time.Time) {
+	r.last.Store(now.UnixNano())
+	if r.began.IsZero() {
+		r.began = now
+		return
+	}
+	r.n++
+	elapsed := now.Sub(r.began)
+	// The first figure is given early, to show something.
+	if elapsed >= rateWindow || (r.value.Load() == 0 && elapsed >= rateWindow/4) {
+		r.value.Store(math.Float64bits(float64(r.n) / elapsed.Seconds()))
+		r.began, r.n = now, 0
+	}
+}
+
+// perSecond returns the measured rate to one decimal, falling when no frames
+// come.
+func (r *rate) perSecond(now time.Time) float64 {
+	fps := math.Float64frombits(r.value.Load())
+	if silent := now.Sub(time.Unix(0, r.last.Load())); silent > rateWindow {
+		fps = min(fps, 1/silent.Seconds())
+	}
+	return math.Round(fps*10) / 10
+}
