@@ -1,0 +1,476 @@
+package child
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/webgear-pi/webgear/device"
+)
+
+// roleVariable makes the test binary act as a helper program.
+const roleVariable = "WEBGEAR_CHILD_TEST_ROLE"
+
+// noSleep keeps a race-enabled helper program from waiting a second at its end.
+const noSleep = "GORACE=atexit_sleep_ms=0"
+
+func TestMain(m *testing.M) {
+	if role := os.Getenv(roleVariable); role != "" {
+		os.Exit(act(role))
+	}
+	os.Exit(m.Run())
+}
+
+// act is what the helper program does.
+func act(role string) int {
+	say := func(line string) { _, _ = os.Stderr.WriteString(line + "\n") }
+	forever := make(chan os.Signal, 1)
+	switch role {
+	case "talk":
+		_, _ = os.Stdout.WriteString("pictures")
+	case "fd3":
+		_, _ = os.Stdout.WriteString("chatter\n")
+		_, _ = os.NewFile(3, "data").WriteString("pictures")
+	case "environment":
+		_, _ = os.Stdout.WriteString(strings.Join(os.Environ(), "\n"))
+	case "die":
+		say("first line")
+		say("no such camera")
+		return 7
+	case "crash":
+		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+		<-forever
+	case "flood":
+		line := strings.Repeat("x", 100) + "\n"
+		for i := range 20000 { // 2 MB, far more than a pipe holds
+			_, _ = os.Stderr.WriteString(strconv.Itoa(i) + " " + line)
+		}
+		say(strings.Repeat("long", maxLine))
+		say("progress 1\rprogress 2")
+		_, _ = os.Stdout.WriteString("done")
+	case "full": // stuck in a pipe that nobody empties
+		for {
+			if _, err := os.Stdout.Write(make([]byte, 1<<20)); err != nil {
+				return 1
+			}
+		}
+	case "polite":
+		signal.Notify(forever, syscall.SIGINT)
+		_, _ = os.Stdout.WriteString("ready\n")
+		<-forever
+		say("bye")
+	case "stubborn":
+		signal.Ignore(syscall.SIGINT, syscall.SIGTERM)
+		_, _ = os.Stdout.WriteString("ready\n")
+		<-forever
+	case "parent": // its child holds the pipes; it ends when told to
+		self, err := os.Executable()
+		if err != nil {
+			return 1
+		}
+		p, err := os.StartProcess(self, []string{self}, &os.ProcAttr{
+			Env: []string{roleVariable + "=stubborn", noSleep}, Files: []*os.File{nil, os.Stdout, os.Stderr},
+		})
+		if err != nil {
+			return 1
+		}
+		_, _ = fmt.Fprintf(os.Stdout, "%d\n", p.Pid)
+		if os.Getenv("LEAVE") == "" {
+			signal.Notify(forever, syscall.SIGINT)
+			<-forever
+		}
+	}
+	return 0
+}
+
+// spec makes a helper program that plays a role.
+func spec(t *testing.T, role string) Spec {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Spec{Program: self, Package: "golang", Env: []string{roleVariable + "=" + role, noSleep}, Grace: 100 * time.Millisecond}
+}
+
+// begin starts one and checks afterwards that nothing is left of it.
+func begin(t *testing.T, s Spec) *Child {
+	t.Helper()
+	goroutines, files := runtime.NumGoroutine(), openFiles(t)
+	c, err := Start(t.Context(), s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		c.Stop()
+		c.Stop()
+		if err := syscall.Kill(c.PID(), 0); !errors.Is(err, syscall.ESRCH) {
+			t.Errorf("process %d after Stop: got %v, want that there is none, not even a zombie", c.PID(), err)
+		}
+		settle(t, goroutines, files)
+	})
+	return c
+}
+
+func openFiles(t *testing.T) int {
+	t.Helper()
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(entries)
+}
+
+// settle waits until goroutines and files are as before.
+func settle(t *testing.T, goroutines, files int) {
+	t.Helper()
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	deadline := time.After(5 * time.Second)
+	for {
+		g, f := runtime.NumGoroutine(), openFiles(t)
+		if g <= goroutines && f <= files {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Errorf("left behind: %d goroutines, before %d; %d files, before %d", g, goroutines, f, files)
+			return
+		}
+	}
+}
+
+func within(t *testing.T, what string, limit time.Duration, done <-chan struct{}) {
+	t.Helper()
+	select {
+	case <-done:
+	case <-time.After(limit):
+		t.Fatalf("%s: not within %v", what, limit)
+	}
+}
+
+func readAll(t *testing.T, c *Child) string {
+	t.Helper()
+	if err := c.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	data, err := io.ReadAll(c)
+	if err != nil {
+		t.Fatalf("read: %v", err)
+	}
+	return string(data)
+}
+
+func TestReadGivesWhatTheProgramWrites(t *testing.T) {
+	for _, role := range []string{"talk", "fd3"} {
+		t.Run(role, func(t *testing.T) {
+			s := spec(t, role)
+			s.DataFD3 = role == "fd3"
+			c := begin(t, s)
+			if got := readAll(t, c); got != "pictures" {
+				t.Errorf("read %q, want %q", got, "pictures")
+			}
+			within(t, "end", 10*time.Second, c.Done())
+			if err := c.Err(); err != nil {
+				t.Errorf("Err: got %v, want nil for exit status 0", err)
+			}
+			if role == "fd3" && strings.Join(c.Lines(), "|") != "chatter" {
+				t.Errorf("lines %q, want what was written to standard output", c.Lines())
+			}
+		})
+	}
+}
+
+func TestErrSaysLastLineAndStatus(t *testing.T) {
+	c := begin(t, spec(t, "die"))
+	readAll(t, c)
+	within(t, "end", 10*time.Second, c.Done())
+	exit, ok := errors.AsType[*ExitError](c.Err())
+	if !ok || exit.Status != 7 || exit.Line != "no such camera" {
+		t.Fatalf("Err: got %#v, want status 7 and the last line", c.Err())
+	}
+	if want := exit.Program + ": no such camera (exit status 7)"; c.Err().Error() != want {
+		t.Errorf("Err: got %q, want %q", c.Err(), want)
+	}
+}
+
+func TestErrNamesSignal(t *testing.T) {
+	c := begin(t, spec(t, "crash"))
+	within(t, "end", 10*time.Second, c.Done())
+	exit, ok := errors.AsType[*ExitError](c.Err())
+	if !ok || exit.Signal != syscall.SIGKILL || !strings.HasSuffix(exit.Error(), ": ended by signal: killed") {
+		t.Errorf("Err: got %v, want that a signal killed it", c.Err())
+	}
+}
+
+func TestFloodOfLinesKeepsTheLastAndBlocksNothing(t *testing.T) {
+	var log bytes.Buffer
+	s := spec(t, "flood")
+	s.Log = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	s.Redact = func(line string) string { return strings.ReplaceAll(line, "progress", "secret") }
+	c := begin(t, s)
+	if got := readAll(t, c); got != "done" {
+		t.Errorf("read %q, want %q", got, "done")
+	}
+	within(t, "end", 10*time.Second, c.Done())
+	lines := c.Lines()
+	if len(lines) != keptLines {
+		t.Fatalf("kept %d lines, want %d", len(lines), keptLines)
+	}
+	if got, want := lines[keptLines-1], "secret 2"; got != want {
+		t.Errorf("last line %q, want %q", got, want)
+	}
+	if got := lines[keptLines-2]; len(got) != maxLine || !strings.HasPrefix(got, "longlong") {
+		t.Errorf("long line: got %d bytes beginning with %.10q, want %d", len(got), got, maxLine)
+	}
+	if got := lines[0]; !strings.HasPrefix(got, "19982 xxx") {
+		t.Errorf("first kept line %.20q, want number 19982", got)
+	}
+	if got := strings.Count(log.String(), "helper program spoke"); got != 20002 {
+		t.Errorf("logged %d lines, want 20002", got)
+	}
+}
+
+func TestStopAsksFirst(t *testing.T) {
+	s := spec(t, "polite")
+	s.Grace = 20 * time.Second
+	c := begin(t, s)
+	if line, err := bufio.NewReader(c).ReadString('\n'); line != "ready\n" {
+		t.Fatalf("read %q, %v", line, err)
+	}
+	begun := time.Now()
+	c.Stop()
+	if took := time.Since(begun); took > s.Grace/2 {
+		t.Errorf("Stop took %v, although the program listens", took)
+	}
+	if c.Err() != nil || strings.Join(c.Lines(), "|") != "bye" {
+		t.Errorf("after Stop: got %v, lines %q, want nil and bye", c.Err(), c.Lines())
+	}
+	if _, err := c.Read(make([]byte, 1)); !errors.Is(err, os.ErrClosed) {
+		t.Errorf("Read after Stop: got %v, want os.ErrClosed", err)
+	}
+}
+
+func TestStopKillsWhatDoesNotListen(t *testing.T) {
+	c := begin(t, spec(t, "stubborn"))
+	if line, err := bufio.NewReader(c).ReadString('\n'); line != "ready\n" {
+		t.Fatalf("read %q, %v", line, err)
+	}
+	begun := time.Now()
+	c.Stop()
+	if took := time.Since(begun); took < c.grace {
+		t.Errorf("Stop took %v, less than the grace of %v", took, c.grace)
+	}
+	if exit, ok := errors.AsType[*ExitError](c.Err()); !ok || exit.Signal != syscall.SIGKILL {
+		t.Errorf("Err: got %v, want that a signal killed it", c.Err())
+	}
+}
+
+func TestStopFreesProgramStuckInFullPipe(t *testing.T) {
+	s := spec(t, "full")
+	s.Grace = 20 * time.Second
+	c := begin(t, s)
+	if _, err := io.ReadFull(c, make([]byte, 2*pipeBytes)); err != nil {
+		t.Fatal(err)
+	}
+	begun := time.Now()
+	c.Stop()
+	if took := time.Since(begun); took > s.Grace/2 {
+		t.Errorf("Stop took %v", took)
+	}
+}
+
+func TestStopWakesRead(t *testing.T) {
+	c := begin(t, spec(t, "stubborn"))
+	br := bufio.NewReader(c)
+	if line, err := br.ReadString('\n'); line != "ready\n" {
+		t.Fatalf("read %q, %v", line, err)
+	}
+	failed := make(chan error, 1)
+	go func() {
+		_, err := br.ReadByte()
+		failed <- err
+	}()
+	c.Stop()
+	select {
+	case err := <-failed:
+		if !errors.Is(err, os.ErrClosed) && !errors.Is(err, io.EOF) {
+			t.Errorf("Read: got %v, want os.ErrClosed", err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Fatal("Stop did not wake Read")
+	}
+}
+
+// TestGrandchildrenDoNotSurvive: neither when the program is stopped nor when it
+// leaves by itself.
+func TestGrandchildrenDoNotSurvive(t *testing.T) {
+	for _, leave := range []bool{false, true} {
+		t.Run(fmt.Sprintf("leave=%v", leave), func(t *testing.T) {
+			s := spec(t, "parent")
+			if leave {
+				s.Env = append(s.Env, "LEAVE=1")
+			}
+			c := begin(t, s)
+			br := bufio.NewReader(c)
+			line, err := br.ReadString('\n')
+			if err != nil {
+				t.Fatal(err)
+			}
+			pid, err := strconv.Atoi(strings.TrimSpace(line))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if leave {
+				// Its end shows although the grandchild held the pipes.
+				within(t, "end", 10*time.Second, c.Done())
+				if _, err := io.ReadAll(br); err != nil {
+					t.Errorf("read: got %v, want the end", err)
+				}
+			}
+			c.Stop()
+			// Somebody else's zombie may stay for a moment, or for good.
+			deadline := time.After(5 * time.Second)
+			for alive(pid) {
+				select {
+				case <-time.After(2 * time.Millisecond):
+				case <-deadline:
+					t.Fatalf("grandchild %d lives", pid)
+				}
+			}
+		})
+	}
+}
+
+func alive(pid int) bool {
+	stat, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
+	if err != nil {
+		return false
+	}
+	_, rest, _ := bytes.Cut(stat, []byte(") "))
+	return !bytes.HasPrefix(rest, []byte("Z"))
+}
+
+func TestDeadlineBoundsRead(t *testing.T) {
+	c := begin(t, spec(t, "stubborn"))
+	br := bufio.NewReader(c)
+	if _, err := br.ReadString('\n'); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.SetReadDeadline(time.Now().Add(10 * time.Millisecond)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := br.ReadByte(); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("Read: got %v, want os.ErrDeadlineExceeded", err)
+	}
+}
+
+func TestEnvironmentIsMinimal(t *testing.T) {
+	t.Setenv("WEBGEAR_SECRET", "1")
+	t.Setenv("HOME", "/home/somebody")
+	c := begin(t, spec(t, "environment"))
+	got := map[string]string{}
+	for line := range strings.Lines(readAll(t, c)) {
+		name, value, _ := strings.Cut(strings.TrimSpace(line), "=")
+		got[name] = value
+	}
+	want := map[string]string{"PATH": os.Getenv("PATH"), "HOME": "/home/somebody", "LANG": "C", "LC_ALL": "C", roleVariable: "environment", "GORACE": "atexit_sleep_ms=0"}
+	if fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("environment %v, want %v", got, want)
+	}
+}
+
+func TestMissingProgramNamesItsPackage(t *testing.T) {
+	folder := t.TempDir()
+	plain := filepath.Join(folder, "plain")
+	if err := os.WriteFile(plain, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", folder)
+	for _, tc := range []struct {
+		program string
+		kind    error
+		text    string
+	}{
+		{"ffmpeg", device.ErrNotInstalled, "start ffmpeg: ffmpeg is not installed: apt install ffmpeg"},
+		{"/nonexistent/ffmpeg", device.ErrNotInstalled, "start /nonexistent/ffmpeg: no such program: correct its path, or leave it out and apt install ffmpeg"},
+		{plain, device.ErrPermission, "start " + plain},
+	} {
+		goroutines, files := runtime.NumGoroutine(), openFiles(t)
+		_, err := Start(t.Context(), Spec{Program: tc.program, Package: "ffmpeg"})
+		if opErr, ok := errors.AsType[*device.OpError](err); !ok || !errors.Is(opErr, tc.kind) || !strings.HasPrefix(opErr.Error(), tc.text) {
+			t.Errorf("Start(%s): got %v, want %q of kind %v", tc.program, err, tc.text, tc.kind)
+		}
+		settle(t, goroutines, files)
+	}
+}
+
+func TestStartRefusesEndedContext(t *testing.T) {
+	cause := errors.New("cause of the test")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(cause)
+	if _, err := Start(ctx, spec(t, "talk")); !errors.Is(err, cause) {
+		t.Errorf("Start: got %v, want %v", err, cause)
+	}
+}
+
+func TestOutput(t *testing.T) {
+	cause := errors.New("cause of the test")
+	for _, tc := range []struct {
+		role  string
+		limit int
+		want  string
+		check func(error) bool
+	}{
+		{"talk", 8, "pictures", func(err error) bool { return err == nil }},
+		{"talk", 7, "", func(err error) bool { return errors.Is(err, errTooMuch) }},
+		{"full", 100, "", func(err error) bool { return errors.Is(err, errTooMuch) }},
+		{"die", 100, "", func(err error) bool {
+			exit, ok := errors.AsType[*ExitError](err)
+			return ok && exit.Status == 7
+		}},
+		{"stubborn", 100, "", func(err error) bool { return errors.Is(err, cause) }},
+	} {
+		t.Run(fmt.Sprint(tc.role, tc.limit), func(t *testing.T) {
+			goroutines, files := runtime.NumGoroutine(), openFiles(t)
+			ctx := t.Context()
+			cancel := func() {}
+			if tc.role == "stubborn" {
+				ctx, cancel = context.WithTimeoutCause(ctx, 50*time.Millisecond, cause)
+			}
+			defer cancel()
+			out, _, err := Output(ctx, spec(t, tc.role), tc.limit)
+			if string(out) != tc.want || !tc.check(err) {
+				t.Errorf("Output: got %q, %v, want %q", out, err, tc.want)
+			}
+			cancel()
+			settle(t, goroutines, files)
+		})
+	}
+}
+
+// TestManyStartsAndStops looks for races between a program's end and Stop.
+func TestManyStartsAndStops(t *testing.T) {
+	for i := range 20 {
+		c := begin(t, spec(t, []string{"talk", "die", "polite"}[i%3]))
+		go c.Stop()
+		if i%2 == 0 {
+			_, _ = io.Copy(io.Discard, c) // ends either way
+		}
+		c.Stop()
+	}
+}
