@@ -1,0 +1,194 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"net"
+	"strconv"
+	"strings"
+
+	"github.com/goccy/go-yaml"
+
+	"github.com/webgear-pi/webgear/device/source"
+	"github.com/webgear-pi/webgear/pkg/config"
+)
+
+// runFlags are the flags of webgear run as given, before they are laid over the
+// settings file.
+type runFlags struct {
+	config      string
+	c           config.Config
+	ip, port    string
+	mode        string
+	options     string
+	logging, pi bool
+	debugErrors bool
+	// set holds the names of the flags that were given, in their long form.
+	set map[string]bool
+}
+
+// aliases are WebGear's names of flags, beside the native ones.
+func aliases() map[string]string {
+	return map[string]string{
+		"s": "source", "r": "resolution", "f": "framerate", "a": "api", "S": "stabilize", "yt": "stream_mode", "b": "backend",
+		"sd": "source_demuxer", "ff": "frame_format", "cf": "custom_ffmpeg", "cn": "camera_num", "cs": "colorspace", "td": "time_delay",
+		"ip": "ipaddress", "pt": "port", "l": "logging", "op": "options", "m": "mode", "ep": "enablePiCamera",
+	}
+}
+
+// newRunFlags declares the flags.
+func newRunFlags() (*flag.FlagSet, *runFlags) {
+	d := config.Default()
+	f := &runFlags{c: d, set: map[string]bool{}}
+	fs := flag.NewFlagSet("run", flag.ContinueOnError)
+	cam := &f.c.Camera
+	fs.StringVar(&f.config, "config", "", "read settings from this `file` (YAML); flags win over it")
+	fs.StringVar(&cam.Source, "source", d.Camera.Source, "where pictures come from: "+source.Forms)
+	fs.StringVar(&cam.Resolution, "resolution", "", "wanted size, `WxH`, such as 1280x720; the nearest the camera has is used")
+	fs.Float64Var(&cam.Framerate, "framerate", 0, "wanted rate in frames per second; also the pace of a recording (default 30)")
+	fs.StringVar(&cam.Format, "format", "", "wanted pixel format: MJPG, JPEG, YUYV, UYVY, NV12, YU12, RGB24 or GREY (default: the least work)")
+	fs.BoolVar(&cam.Loop, "loop", false, "repeat a recording or file for ever")
+	fs.StringVar(&f.c.HTTP.Listen, "listen", d.HTTP.Listen, "`address` to listen on; :8000 means all interfaces")
+	fs.StringVar(&f.c.Log.Level, "log-level", d.Log.Level, "debug, info, warn or error")
+	fs.StringVar(&f.c.Log.Format, "log-format", d.Log.Format, "text or json")
+	fs.BoolVar(&f.debugErrors, "debug-errors", false, "show the stack of a failed request in the browser; loopback addresses only")
+
+	fs.StringVar(&cam.API, "api", "", "who reads the source: camgear, pigear or ffgear (default: by the look of the source)")
+	fs.IntVar(&cam.CameraNum, "camera_num", 0, "number of the Pi's own camera, for pigear")
+	fs.BoolVar(&cam.StreamMode, "stream_mode", false, "resolve the address of a page through yt-dlp")
+	fs.BoolVar(&cam.Stabilize, "stabilize", false, "calm shaky pictures")
+	fs.StringVar(&cam.Colorspace, "colorspace", "", "`name` of an OpenCV conversion, such as COLOR_BGR2GRAY")
+	fs.Float64Var(&cam.TimeDelay, "time_delay", 0, "`seconds` to wait before the first picture is read")
+	fs.StringVar(&cam.Demuxer, "source_demuxer", "", "FFmpeg's `name` of the input format, for ffgear")
+	fs.StringVar(&cam.FFmpeg, "custom_ffmpeg", "", "`path` of ffmpeg")
+	fs.StringVar(&f.options, "options", "", "WebGear's options as a YAML `mapping`, such as '{\"frame_size_reduction\": 25}'")
+	fs.BoolVar(&f.logging, "logging", false, "log more: the same as --log-level debug")
+	fs.StringVar(&f.ip, "ipaddress", "", "`address` to listen on, without the port")
+	fs.StringVar(&f.port, "port", "", "`number` of the port to listen on")
+	fs.StringVar(&f.mode, "mode", "mjpeg", "mjpeg; there is no webrtc here")
+	fs.BoolVar(&f.pi, "enablePiCamera", false, "deprecated: the same as --api pigear")
+	fs.Int("backend", 0, "accepted for WebGear's sake, without effect: there is no OpenCV here")
+	fs.String("frame_format", "", "accepted for WebGear's sake, without effect: the best format is chosen")
+	for short, long := range aliases() {
+		target := fs.Lookup(long)
+		fs.Var(target.Value, short, "short for --"+long)
+	}
+	return fs, f
+}
+
+// parseRunFlags reads the command line over the settings file over the defaults.
+func parseRunFlags(args []string, w world) (config.Config, *runFlags, error) {
+	fs, f := newRunFlags()
+	if err := parseFlags(fs, args, w, "webgear run shows the camera in a browser."); err != nil {
+		return config.Config{}, f, err
+	}
+	fs.Visit(func(fl *flag.Flag) {
+		if long, ok := aliases()[fl.Name]; ok {
+			f.set[long] = true
+		} else {
+			f.set[fl.Name] = true
+		}
+	})
+	c := config.Default()
+	if f.config != "" {
+		var err error
+		if c, err = config.Load(f.config); err != nil {
+			return c, f, &exitError{exitConfig, err}
+		}
+	}
+	if err := f.apply(&c); err != nil {
+		return c, f, err
+	}
+	if err := c.Validate(); err != nil {
+		fe, _ := errors.AsType[*config.FieldError](err)
+		return c, f, usageError("%s: %s", flagOf(fe.Key), fe.Problem)
+	}
+	return c, f, nil
+}
+
+// apply lays the flags that were given over c.
+func (f *runFlags) apply(c *config.Config) error {
+	to, from := &c.Camera, f.c.Camera
+	for name, apply := range map[string]func(){
+		"source": func() { to.Source = from.Source }, "resolution": func() { to.Resolution = plainSize(from.Resolution) },
+		"framerate": func() { to.Framerate = from.Framerate }, "format": func() { to.Format = from.Format },
+		"loop": func() { to.Loop = from.Loop }, "api": func() { to.API = from.API }, "camera_num": func() { to.CameraNum = from.CameraNum },
+		"stream_mode": func() { to.StreamMode = from.StreamMode }, "stabilize": func() { to.Stabilize = from.Stabilize },
+		"colorspace": func() { to.Colorspace = from.Colorspace }, "time_delay": func() { to.TimeDelay = from.TimeDelay },
+		"source_demuxer": func() { to.Demuxer = from.Demuxer }, "custom_ffmpeg": func() { to.FFmpeg = from.FFmpeg },
+		"listen": func() { c.HTTP.Listen = f.c.HTTP.Listen }, "log-level": func() { c.Log.Level = f.c.Log.Level },
+		"log-format": func() { c.Log.Format = f.c.Log.Format },
+	} {
+		if f.set[name] {
+			apply()
+		}
+	}
+	switch {
+	case f.set["framerate"] && to.Framerate == 0:
+		return usageError("--framerate 0: must be 0.1 to 1000 frames per second")
+	case f.mode != "mjpeg":
+		return usageError("--mode %s: only mjpeg is there", f.mode)
+	}
+	if f.pi && to.API == "" {
+		to.API = string(source.PiGear)
+	}
+	if f.logging && !f.set["log-level"] {
+		c.Log.Level = "debug"
+	}
+	if f.set["ipaddress"] || f.set["port"] {
+		// WebGear's flags name the two halves of --listen.
+		host, port, err := net.SplitHostPort(c.HTTP.Listen)
+		if err != nil {
+			host, port = "", "8000"
+		}
+		if f.set["ipaddress"] {
+			host = f.ip
+		}
+		if f.set["port"] {
+			if n, err := strconv.Atoi(f.port); err != nil || n < 0 || n > 65535 {
+				return usageError("--port %s: must be a number from 0 to 65535", f.port)
+			}
+			port = f.port
+		}
+		c.HTTP.Listen = net.JoinHostPort(host, port)
+	}
+	return f.applyOptions(c)
+}
+
+// applyOptions lays the mapping of --options over that of the settings file.
+func (f *runFlags) applyOptions(c *config.Config) error {
+	if !f.set["options"] {
+		return nil
+	}
+	var values map[string]any
+	if err := yaml.Unmarshal([]byte(f.options), &values); err != nil {
+		return usageError("--options %s: not a YAML mapping, write it as '{\"frame_size_reduction\": 25}'", strconv.Quote(f.options))
+	}
+	if c.Options == nil {
+		c.Options = map[string]any{}
+	}
+	for k, v := range values {
+		c.Options[k] = v
+	}
+	return nil
+}
+
+// plainSize turns WebGear's way to write a size, (640,480), into ours.
+func plainSize(s string) string {
+	inner := strings.Trim(strings.ReplaceAll(s, " ", ""), "()")
+	if w, h, ok := strings.Cut(inner, ","); ok {
+		return w + "x" + h
+	}
+	return s
+}
+
+// flagOf names the flag for a setting: log.level is --log-level, all others
+// have the name of their key.
+func flagOf(key string) string {
+	section, name, _ := strings.Cut(key, ".")
+	if section == "log" {
+		return "--log-" + name
+	}
+	return fmt.Sprintf("--%s", name)
+}

@@ -1,0 +1,112 @@
+package webgear
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/webgear-pi/webgear/device"
+	"github.com/webgear-pi/webgear/pkg/capture"
+	"github.com/webgear-pi/webgear/pkg/encode"
+)
+
+// defaultQuality is WebGear's, for pictures that have to be encoded.
+const defaultQuality = 90
+
+// check refuses settings that New was given with values that ParseSettings
+// would have discarded.
+func (s *Settings) check() error {
+	d := DefaultSettings()
+	if s.VideoEndpoint == "" {
+		s.VideoEndpoint = d.VideoEndpoint
+	}
+	if s.JPEGColorspace == "" {
+		s.JPEGColorspace = d.JPEGColorspace
+	}
+	var endpoint string
+	switch {
+	case parseEndpoint(s.VideoEndpoint, &endpoint) != "":
+		return fmt.Errorf("video endpoint %q: must have letters and digits only", s.VideoEndpoint)
+	case !(s.FrameSizeReduction >= 0 && s.FrameSizeReduction <= 90):
+		return fmt.Errorf("frame size reduction %v: must be 0 to 90", s.FrameSizeReduction)
+	case s.JPEGQuality != 0 && (s.JPEGQuality < 10 || s.JPEGQuality > 100):
+		return fmt.Errorf("JPEG quality %d: must be 10 to 100", s.JPEGQuality)
+	case !slices.Contains(Colorspaces(), s.JPEGColorspace):
+		return fmt.Errorf("JPEG colorspace %q: unknown", s.JPEGColorspace)
+	}
+	return nil
+}
+
+// gray says whether pictures are to have no colour.
+func (s *Settings) gray() bool { return s.JPEGColorspace == "GRAY" }
+
+// quality is for pictures that have to be encoded.
+func (s *Settings) quality() int {
+	if s.JPEGQuality == 0 {
+		return defaultQuality
+	}
+	return s.JPEGQuality
+}
+
+// newEncoder makes the encoder for raw pictures.
+func (s *Settings) newEncoder(f device.Format) (capture.Encoder, error) {
+	o := encode.Options{Quality: s.quality(), Gray: s.gray(), FastDCT: s.JPEGFastDCT}
+	if s.FrameSizeReduction > 0 {
+		o.Width, o.Height = encode.Reduce(f.Width, f.Height, s.FrameSizeReduction)
+	}
+	return encode.New(f, o)
+}
+
+// newRework returns what makes a rework of JPEG pictures, or nil when they are
+// to pass through untouched.
+func (s *Settings) newRework() func() capture.Rework {
+	if s.FrameSizeReduction == 0 && s.JPEGQuality == 0 && !s.gray() {
+		return nil
+	}
+	return func() capture.Rework { return &rework{settings: s} }
+}
+
+// rework makes JPEG pictures smaller, coarser or grey.
+type rework struct {
+	settings      *Settings
+	width, height int // of the input that work was made for
+	work          *encode.Transcoder
+}
+
+// Rework returns another picture and its size.
+func (r *rework) Rework(picture []byte, width, height int) (out []byte, w, h int, err error) {
+	w, h = encode.Reduce(width, height, r.settings.FrameSizeReduction)
+	if r.work == nil || width != r.width || height != r.height {
+		r.Close()
+		r.work, err = encode.NewTranscoder(encode.Options{
+			Quality: r.settings.JPEGQuality, Width: w, Height: h, Gray: r.settings.gray(),
+			FastDCT: r.settings.JPEGFastDCT, FastUpsample: r.settings.JPEGFastUpsample,
+		})
+		if err != nil {
+			r.work = nil
+			return nil, 0, 0, err
+		}
+		r.width, r.height = width, height
+	}
+	out, err = r.work.Transcode(picture)
+	if err == nil && r.work.Damaged() {
+		err = errors.New("picture data is damaged")
+	}
+	return out, w, h, err
+}
+
+// Name says what does the work.
+func (r *rework) Name() string {
+	if r.work == nil {
+		return "resize"
+	}
+	return r.work.Name()
+}
+
+// Close frees the memory.
+func (r *rework) Close() {
+	if r.work != nil {
+		r.work.Close()
+		r.work = nil
+	}
+}
