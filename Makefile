@@ -1,0 +1,125 @@
+# The index of the project: every target has one line of help. CI calls only these.
+# What is missing is installed by the targets that need it (Debian packages by name, Go tools by version), and said.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+# Tools, C libraries and the test machine's kernel are kept outside of the tree, so that every checkout shares them.
+WEBGEAR_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/webgear
+export WEBGEAR_CACHE
+CACHE := $(WEBGEAR_CACHE)
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+GOFLAGS_BUILD := -trimpath -ldflags "-s -w -X main.version=$(VERSION)"
+
+GOLANGCI_LINT_VERSION := v2.15.0
+GOLANGCI_LINT := $(CACHE)/tools/golangci-lint-$(GOLANGCI_LINT_VERSION)
+
+NEED := packaging/need.sh
+PACKAGES_BUILD := libjpeg62-turbo-dev
+PACKAGES_ARM64 := gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static
+PACKAGES_SYSTEM := curl ffmpeg strace chromium gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good python3-opencv
+PACKAGES_LINT := shellcheck
+
+SYSROOT_ARM64 := $(CACHE)/sysroot-arm64
+ARM64_ENV := GOOS=linux GOARCH=arm64 CGO_ENABLED=1 CC=aarch64-linux-gnu-gcc \
+  CGO_CFLAGS="-O2 -g --sysroot=$(SYSROOT_ARM64) -isystem $(SYSROOT_ARM64)/usr/include/aarch64-linux-gnu" \
+  CGO_LDFLAGS="--sysroot=$(SYSROOT_ARM64) -L$(SYSROOT_ARM64)/usr/lib/aarch64-linux-gnu"
+
+# Arguments for webgear run, such as make run ARGS="--source /dev/video0".
+ARGS ?=
+FUZZTIME ?= 30s
+PKG ?= ./...
+
+.PHONY: help
+help: ## Show this list
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+.PHONY: run
+run: build ## Build and show the picture at http://localhost:8000/ (ARGS="--source test" passes flags on)
+	bin/webgear run $(ARGS)
+
+.PHONY: build
+build: need-build ## Build bin/webgear for this machine
+	go build $(GOFLAGS_BUILD) -o bin/webgear ./cmd/webgear
+
+.PHONY: build-arm64
+build-arm64: need-arm64 ## Build bin/webgear-linux-arm64 for the Raspberry Pi (64-bit), with cgo
+	$(ARM64_ENV) go build $(GOFLAGS_BUILD) -o bin/webgear-linux-arm64 ./cmd/webgear
+
+.PHONY: test
+test: test-unit test-nocgo test-arm64 test-system test-lab ## Run every test: unit, without cgo, arm64, real clients and browser, real kernel drivers
+
+.PHONY: test-unit
+test-unit: need-build ## Unit tests with the race detector
+	go vet ./...
+	go test -race -shuffle=on ./...
+
+.PHONY: test-nocgo
+test-nocgo: ## Unit tests of a build without cgo
+	CGO_ENABLED=0 go test ./...
+
+.PHONY: test-arm64
+test-arm64: build-arm64 ## Unit tests of the arm64 build, under qemu-user
+	mkdir -p $(CACHE)/arm64
+	printf '#!/bin/sh\nexec qemu-aarch64-static -L %s "$$@"\n' $(SYSROOT_ARM64) >$(CACHE)/arm64/exec
+	chmod +x $(CACHE)/arm64/exec
+	$(ARM64_ENV) go test -exec $(CACHE)/arm64/exec ./device ./device/v4l2/... ./device/testsrc/... ./pkg/...
+	$(CACHE)/arm64/exec bin/webgear-linux-arm64 version
+
+.PHONY: test-system
+test-system: need-build need-system ## Real clients (curl, ffmpeg, GStreamer, OpenCV) and a real browser
+	go test -race -tags system -run '^TestSystem' ./pkg/... ./web/... ./cmd/...
+
+.PHONY: test-lab
+test-lab: need-build lab ## Real kernel drivers in a virtual machine
+	go test -count=1 -timeout 30m -v -tags lab ./device/lab
+
+.PHONY: lab
+lab: ## Fetch what the virtual machine needs
+	device/lab/setup.sh
+
+.PHONY: lint
+lint: need-build need-lint $(GOLANGCI_LINT) ## Static checks of Go and shell
+	$(GOLANGCI_LINT) run --build-tags system,lab,labguest ./...
+	go mod tidy -diff
+	shellcheck $$(git ls-files '*.sh') .ci/run
+
+$(GOLANGCI_LINT):
+	@echo "building golangci-lint $(GOLANGCI_LINT_VERSION), once; takes some minutes" >&2
+	mkdir -p $(CACHE)/tools/build
+	GOBIN=$(CACHE)/tools/build go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
+	mv $(CACHE)/tools/build/golangci-lint $@
+
+.PHONY: fmt
+fmt: $(GOLANGCI_LINT) ## Format the Go code
+	$(GOLANGCI_LINT) fmt ./...
+
+.PHONY: bench
+bench: need-build ## Benchmarks, in a form benchstat reads
+	go test -run '^$$' -bench . -benchmem $(PKG)
+
+.PHONY: fuzz
+fuzz: need-build ## Fuzz every parser, FUZZTIME=30s each
+	@for p in $$(grep -rl --include='*_test.go' '^func Fuzz' . | xargs -n1 dirname | sort -u); do \
+	  for f in $$(grep -hoE '^func Fuzz[A-Za-z0-9_]+' $$p/*_test.go | cut -c6-); do \
+	    echo "$$p $$f"; go test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$p; \
+	  done; \
+	done
+
+.PHONY: clean
+clean: ## Remove what was built (downloaded tools stay, in ~/.cache/webgear)
+	rm -rf bin
+	go clean -testcache
+
+.PHONY: need-build need-arm64 need-system need-lint
+need-build:
+	@$(NEED) $(PACKAGES_BUILD)
+need-arm64:
+	@$(NEED) $(PACKAGES_ARM64)
+	@packaging/sysroot.sh $(SYSROOT_ARM64) arm64
+need-system:
+	@$(NEED) $(PACKAGES_SYSTEM)
+need-lint:
+	@$(NEED) $(PACKAGES_LINT)
