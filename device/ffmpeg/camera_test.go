@@ -55,7 +55,7 @@ func act(program, role string) int {
 	tick := time.NewTicker(20 * time.Millisecond)
 	for i := 0; limit == 0 || i < limit; i++ {
 		if _, err := os.Stat(os.Getenv("STALL_FILE")); err == nil {
-			select {}
+			hang()
 		}
 		var err error
 		if parts {
@@ -70,21 +70,25 @@ func act(program, role string) int {
 	}
 	switch end {
 	case "silent", "mute":
-		<-make(chan int)
+		hang()
 	case "fail":
 		_, _ = os.Stderr.WriteString("[tcp @ 0x55d0] Connection reset by peer\n")
 		return 1
 	case "crash":
 		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
-		<-make(chan int)
+		hang()
 	case "garbage":
 		_, _ = os.Stdout.WriteString("what is this\n")
-		<-make(chan int)
+		hang()
 	case "cut":
 		_, _ = os.Stdout.WriteString("FRAME\nabc")
 	}
 	return 0
 }
+
+// hang waits to be killed. A program without cgo that waits for nothing at all
+// is stopped by the runtime as deadlocked.
+func hang() { <-time.After(time.Hour) }
 
 // fake gives options with which the test binary is run in place of ffmpeg, and
 // the file that silences it.
