@@ -19,7 +19,8 @@ GOLANGCI_LINT := $(CACHE)/tools/golangci-lint-$(GOLANGCI_LINT_VERSION)
 NEED := packaging/need.sh
 PACKAGES_BUILD := libjpeg62-turbo-dev
 PACKAGES_ARM64 := gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static
-PACKAGES_SYSTEM := curl ffmpeg strace chromium gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good python3-opencv
+PACKAGES_SYSTEM := curl ffmpeg strace chromium gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good \
+  gstreamer1.0-plugins-bad python3-opencv
 PACKAGES_LINT := shellcheck
 
 SYSROOT_ARM64 := $(CACHE)/sysroot-arm64
@@ -71,9 +72,14 @@ test-arm64: build-arm64 ## Unit tests of the arm64 build, under qemu-user
 	$(ARM64_ENV) go test -exec $(CACHE)/arm64/exec ./device ./device/v4l2/... ./device/testsrc/... ./device/jpegscan/... ./device/httpjpeg/... $(PKG_ARM64)
 	$(CACHE)/arm64/exec bin/webgear-linux-arm64 version
 
+# The tests that need other programs stand in files of their own, with the build tag system.
+SYSTEM_FILES = $(shell git grep -l '^//go:build system' -- '*_test.go')
+SYSTEM_TESTS = $(shell grep -hoE '^func Test[A-Za-z0-9_]+' $(SYSTEM_FILES) | cut -c6- | paste -sd '|')
+SYSTEM_PACKAGES = $(sort $(addprefix ./,$(dir $(SYSTEM_FILES))))
+
 .PHONY: test-system
 test-system: need-build need-system ## Real clients (curl, ffmpeg, GStreamer, OpenCV) and a real browser
-	go test -race -tags system -run '^TestSystem' ./pkg/... ./web/... ./cmd/...
+	go test -race -count=1 -timeout 20m -tags system -run '^($(SYSTEM_TESTS))$$' $(SYSTEM_PACKAGES)
 
 .PHONY: test-lab
 test-lab: need-build lab ## Real kernel drivers in a virtual machine
