@@ -71,8 +71,8 @@ type Config struct {
 	// NewRework makes what changes the JPEG pictures of a camera; nil passes
 	// them through untouched.
 	NewRework func() Rework
-	// Draw makes a placeholder picture, as a JPEG of the given size.
-	Draw func(width, height int, c status.Cause, footer string) ([]byte, error)
+	// Draw makes a placeholder picture, as a JPEG.
+	Draw func(Card) ([]byte, error)
 	// Logger receives state changes.
 	Logger *slog.Logger
 }
@@ -87,8 +87,12 @@ const (
 	// be shown: no doubt that it is there, so there is less to wait for.
 	minDamaged = 320 * time.Millisecond
 	// stallIntervals: silence also has to last this many of the longest recent
-	// frame intervals, for cameras that are slow in the dark.
-	stallIntervals = 2
+	// frame intervals, for cameras that are slow in the dark and computers that
+	// have too much to do.
+	stallIntervals = 3
+	// maxLate: when the clock itself rings later than this, the computer is
+	// starved and the camera gets another chance.
+	maxLate = 50 * time.Millisecond
 	// maxExpected caps how slow a camera may be before it counts as stalled.
 	maxExpected = 3 * time.Second
 	// firstFrame is how long a camera may take from Start to its first picture.
@@ -127,12 +131,16 @@ type Supervisor struct {
 
 	mu sync.Mutex // guards everything below
 	st status.Camera
-	// width and height are those of the last live picture, for placeholders.
+	// width, height and sampling are those of the last live picture, for
+	// placeholders.
 	width, height int
+	sampling      string
 	// began is when Run was called, shownAt when a frame of either kind was
 	// published last, shownCode which placeholder that was ("" for live).
 	began, shownAt time.Time
 	shownCode      string
+	// starved is when the computer was seen to be too busy last.
+	starved time.Time
 	// over is set once a recording has ended the stream for good.
 	over    bool
 	session session
@@ -149,8 +157,11 @@ type session struct {
 	// expected is the granted frame interval, 0 when not known.
 	expected time.Duration
 	// intervals are the latest gaps between valid pictures.
-	intervals [8]time.Duration
+	intervals [32]time.Duration
 	next      int
+	// working is set while a picture is checked or encoded: then nobody can say
+	// that the camera is silent.
+	working bool
 	// invalid is the error of the latest bad picture since lastGood, or nil.
 	invalid error
 	// lastSeq is the driver's number of the latest picture, when haveSeq.

@@ -42,8 +42,8 @@ func start(t *testing.T, src *devicetest.FakeSource, change func(*Config)) *rig 
 	cfg := Config{
 		Source: "fake", Open: src.Open, Changes: src.Changes(), Hub: r.hub,
 		NewEncoder: func(device.Format) (Encoder, error) { return &fakeEncoder{}, nil },
-		Draw: func(w, h int, c status.Cause, _ string) ([]byte, error) {
-			return fmt.Appendf(nil, "card %s %dx%d", c.Code, w, h), nil
+		Draw: func(c Card) ([]byte, error) {
+			return fmt.Appendf(nil, "card %s %dx%d", c.Cause.Code, c.Width, c.Height), nil
 		},
 		Logger: slog.New(slog.NewTextHandler(r.log, nil)),
 	}
@@ -460,7 +460,7 @@ func TestFirstFailureEndsRunOnlyWhenItsKindIsFatal(t *testing.T) {
 		hub := fanout.New()
 		sup := New(Config{
 			Open: src.Open, Fatal: []error{device.ErrUnsupported, device.ErrBusy}, Hub: hub, Logger: slog.New(slog.DiscardHandler),
-			Draw: func(int, int, status.Cause, string) ([]byte, error) { return []byte("card"), nil },
+			Draw: func(Card) ([]byte, error) { return []byte("card"), nil },
 		})
 		if err := sup.Run(t.Context()); !errors.Is(err, device.ErrBusy) {
 			t.Errorf("got %v, want ErrBusy", err)

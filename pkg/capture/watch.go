@@ -13,6 +13,7 @@ func (s *Supervisor) watch(ctx context.Context) {
 	cards := newCards(s.cfg.Draw)
 	t := time.NewTimer(0)
 	defer t.Stop()
+	rings := time.Now()
 	for {
 		select {
 		case <-ctx.Done():
@@ -21,12 +22,14 @@ func (s *Supervisor) watch(ctx context.Context) {
 			return
 		case <-s.wake:
 		case <-t.C:
+			s.noteLate(time.Since(rings))
 		case <-s.changesWhileSynthetic():
 			s.lookForBetter(ctx)
 		}
 		for {
 			cause, wait := s.due()
 			if cause == nil {
+				rings = time.Now().Add(wait)
 				t.Reset(wait)
 				break
 			}
@@ -34,6 +37,16 @@ func (s *Supervisor) watch(ctx context.Context) {
 		}
 		s.prepare(ctx, cards)
 	}
+}
+
+// noteLate notes that the clock rang late.
+func (s *Supervisor) noteLate(late time.Duration) {
+	if late <= maxLate {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.starved = time.Now()
 }
 
 // wakeWatch makes the watch goroutine look again.
@@ -57,7 +70,12 @@ func (s *Supervisor) due() (show *status.Cause, wait time.Duration) {
 			since, limit = ss.started, firstFrame
 		}
 		silent := now.Sub(since)
+		patience := max(limit-silent, minStall-now.Sub(s.starved))
 		switch {
+		case s.st.State == status.Online && ss.working:
+			wait = max(patience, maxLate)
+		case s.st.State == status.Online && patience > 0:
+			wait = patience
 		case silent < limit:
 			wait = limit - silent
 		case silent < max(limit, ss.reopen):
@@ -119,7 +137,7 @@ func (s *Supervisor) silentLocked(silent time.Duration) {
 // show draws the placeholder and publishes it, unless the camera came back
 // meanwhile.
 func (s *Supervisor) show(c *cards, cause status.Cause) {
-	key := s.cardKey(cause)
+	key := s.card(cause)
 	data, err := c.draw(key)
 	if err != nil {
 		s.cfg.Logger.Error("placeholder not drawn", "cause", cause.Code, "err", err)
@@ -132,7 +150,7 @@ func (s *Supervisor) show(c *cards, cause status.Cause) {
 	case err != nil:
 		s.shownAt, s.shownCode = now, cause.Code // not again before repeatEvery
 	default:
-		f := &device.Frame{Data: data, Width: key.width, Height: key.height, CapturedAt: now, Placeholder: cause.Code}
+		f := &device.Frame{Data: data, Width: key.Width, Height: key.Height, CapturedAt: now, Placeholder: cause.Code}
 		s.st.Counters.Placeholders++
 		if cause.Code == status.CauseOf(device.ErrEnded).Code {
 			s.over, f.PublishedAt = true, now
@@ -150,7 +168,7 @@ func (s *Supervisor) prepare(ctx context.Context, c *cards) {
 		s.mu.Lock()
 		busy := s.st.State == status.Offline
 		s.mu.Unlock()
-		if key := s.cardKey(status.CauseOf(err)); !c.has(key) && !busy && ctx.Err() == nil {
+		if key := s.card(status.CauseOf(err)); !c.has(key) && !busy && ctx.Err() == nil {
 			_, _ = c.draw(key) // an error shows when the card is needed
 			s.wakeWatch()
 			return
@@ -161,14 +179,14 @@ func (s *Supervisor) prepare(ctx context.Context, c *cards) {
 // sayFarewell ends the stream with a picture that says so.
 func (s *Supervisor) sayFarewell(c *cards) {
 	cause := status.CauseOf(device.ErrClosed)
-	key := s.cardKey(cause)
+	key := s.card(cause)
 	data, err := c.draw(key)
 	if err != nil {
 		s.cfg.Hub.Close(nil)
 		return
 	}
 	now := time.Now()
-	s.cfg.Hub.Close(&device.Frame{Data: data, Width: key.width, Height: key.height, CapturedAt: now, PublishedAt: now, Placeholder: cause.Code})
+	s.cfg.Hub.Close(&device.Frame{Data: data, Width: key.Width, Height: key.Height, CapturedAt: now, PublishedAt: now, Placeholder: cause.Code})
 }
 
 // changesWhileSynthetic is the channel of device changes while a synthetic
@@ -195,44 +213,49 @@ func (s *Supervisor) lookForBetter(ctx context.Context) {
 	}
 }
 
-// cardKey says which card explains the cause at the present picture size.
-func (s *Supervisor) cardKey(cause status.Cause) cardKey {
+// card says which card explains the cause at the present picture size.
+func (s *Supervisor) card(cause status.Cause) Card {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	footer := s.cfg.Source
 	if i := s.st.Info; i != nil {
 		footer = i.Name + " · " + i.Path
 	}
-	return cardKey{cause, s.width, s.height, footer}
+	return Card{Cause: cause, Width: s.width, Height: s.height, Sampling: s.sampling, Footer: footer}
 }
 
-// cardKey names a placeholder picture.
-type cardKey struct {
-	cause         status.Cause
-	width, height int
-	footer        string
+// Card describes a placeholder picture.
+type Card struct {
+	Cause status.Cause
+	// Width and Height are the size in pixels.
+	Width, Height int
+	// Sampling is the colour resolution of the live pictures as pkg/jpeg names
+	// it, or empty before the first one.
+	Sampling string
+	// Footer names the camera.
+	Footer string
 }
 
 // cards keeps the placeholders drawn so far. It belongs to the watch goroutine.
 type cards struct {
-	paint func(width, height int, c status.Cause, footer string) ([]byte, error)
-	drawn map[cardKey][]byte
+	paint func(Card) ([]byte, error)
+	drawn map[Card][]byte
 }
 
 // maxCards bounds the memory: the causes there are, at one size.
 const maxCards = 16
 
-func newCards(paint func(int, int, status.Cause, string) ([]byte, error)) *cards {
-	return &cards{paint: paint, drawn: map[cardKey][]byte{}}
+func newCards(paint func(Card) ([]byte, error)) *cards {
+	return &cards{paint: paint, drawn: map[Card][]byte{}}
 }
 
-func (c *cards) has(k cardKey) bool { return c.drawn[k] != nil }
+func (c *cards) has(k Card) bool { return c.drawn[k] != nil }
 
-func (c *cards) draw(k cardKey) ([]byte, error) {
+func (c *cards) draw(k Card) ([]byte, error) {
 	if data := c.drawn[k]; data != nil {
 		return data, nil
 	}
-	data, err := c.paint(k.width, k.height, k.cause, k.footer)
+	data, err := c.paint(k)
 	if err != nil {
 		return nil, err
 	}

@@ -17,6 +17,8 @@ type worker struct {
 	enc       Encoder // nil when the camera makes JPEG
 	rework    Rework  // nil when its JPEG is passed through
 	delivered bool
+	// sampling is the colour resolution of the pictures; empty before the first.
+	sampling string
 }
 
 // encoderName says who makes the JPEG.
@@ -33,14 +35,28 @@ func (w *worker) encoderName() string {
 // use takes one lent buffer. A bad picture is counted, never an error: the
 // camera may recover with the next one.
 func (w *worker) use(b *device.Buffer) error {
+	w.s.setWorking()
 	f, repaired, err := w.frame(b)
 	if err != nil {
 		w.s.bad(b, err)
 		return nil
 	}
-	w.delivered = true
-	w.s.good(b, f, repaired)
+	if !w.delivered {
+		w.delivered = true
+		if info, err := jpeg.Header(f.Data); err == nil {
+			w.sampling = info.Sampling
+		}
+	}
+	w.s.good(b, f, repaired, w.sampling)
 	return nil
+}
+
+// setWorking notes that a picture arrived and is being dealt with. good and bad
+// note the end of it.
+func (s *Supervisor) setWorking() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.session.working = true
 }
 
 // Reasons for which a picture is not shown, beside those of pkg/jpeg.
@@ -81,7 +97,7 @@ func (w *worker) frame(b *device.Buffer) (f *device.Frame, repaired bool, err er
 }
 
 // good publishes a live frame.
-func (s *Supervisor) good(b *device.Buffer, f *device.Frame, repaired bool) {
+func (s *Supervisor) good(b *device.Buffer, f *device.Frame, repaired bool, sampling string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now()
@@ -91,8 +107,8 @@ func (s *Supervisor) good(b *device.Buffer, f *device.Frame, repaired bool) {
 		ss.intervals[ss.next] = now.Sub(ss.lastGood)
 		ss.next = (ss.next + 1) % len(ss.intervals)
 	}
-	ss.lastGood, ss.invalid = now, nil
-	s.width, s.height = f.Width, f.Height
+	ss.lastGood, ss.invalid, ss.working = now, nil, false
+	s.width, s.height, s.sampling = f.Width, f.Height, sampling
 	if repaired {
 		s.st.Counters.Repaired++
 	}
@@ -107,7 +123,10 @@ func (s *Supervisor) bad(b *device.Buffer, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.countGapLocked(b)
-	s.session.invalid = err
+	if s.session.invalid == nil {
+		s.wakeWatch() // there is less to wait for now
+	}
+	s.session.invalid, s.session.working = err, false
 	c := &s.st.Counters
 	switch {
 	case errors.Is(err, errFlagged):

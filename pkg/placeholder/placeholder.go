@@ -65,23 +65,52 @@ func New() (*Renderer, error) {
 	return &Renderer{regular: regular, bold: bold}, nil
 }
 
-// Render draws a card and encodes it; quality is that of package encode.
-func (r *Renderer) Render(width, height int, c Card, quality int) ([]byte, error) {
-	f := device.Format{FourCC: device.YU12, Width: width, Height: height}
-	e, err := encode.New(f, encode.Options{Quality: quality})
+// Render draws a card and encodes it. quality is that of package encode, 0 means
+// its default. sampling is the resolution of the colours as pkg/jpeg names it,
+// "4:2:0" when empty: a client that decodes a stream need not start over
+// when the placeholder is of the same kind as the live pictures.
+func (r *Renderer) Render(width, height int, c Card, quality int, sampling string) ([]byte, error) {
+	m, err := r.Draw(width, height, c)
+	if err != nil {
+		return nil, err
+	}
+	e, err := encode.NewPixelEncoder(encode.Options{Quality: quality, Gray: sampling == "4:0:0"})
 	if err != nil {
 		return nil, fmt.Errorf("placeholder: %w", err)
 	}
 	defer e.Close()
-	b, err := r.Buffer(width, height, c)
-	if err != nil {
-		return nil, err
-	}
-	out, err := e.Encode(b)
+	out, err := e.EncodeImage(resample(m, sampling))
 	if err != nil {
 		return nil, fmt.Errorf("placeholder: %w", err)
 	}
 	return out, nil
+}
+
+// resample gives a 4:2:0 picture the colour resolution that sampling names, as
+// far as it is finer.
+func resample(m *image.YCbCr, sampling string) *image.YCbCr {
+	ratio := map[string]image.YCbCrSubsampleRatio{
+		"4:2:2": image.YCbCrSubsampleRatio422, "4:4:4": image.YCbCrSubsampleRatio444, "4:4:0": image.YCbCrSubsampleRatio440,
+	}[sampling]
+	if sampling != "4:2:2" && sampling != "4:4:4" && sampling != "4:4:0" {
+		return m
+	}
+	out := image.NewYCbCr(m.Rect, ratio)
+	copyRows(out.Y, out.YStride, m.Y, m.YStride, m.Rect.Dx())
+	for y := m.Rect.Min.Y; y < m.Rect.Max.Y; y++ {
+		for x := m.Rect.Min.X; x < m.Rect.Max.X; x++ {
+			from, to := m.COffset(x, y), out.COffset(x, y)
+			out.Cb[to], out.Cr[to] = m.Cb[from], m.Cr[from]
+		}
+	}
+	return out
+}
+
+// copyRows copies rows of n bytes between two strides.
+func copyRows(to []byte, toStride int, from []byte, fromStride, n int) {
+	for t, f := 0, 0; t+n <= len(to) && f+n <= len(from); t, f = t+toStride, f+fromStride {
+		copy(to[t:t+n], from[f:f+n])
+	}
 }
 
 // Buffer draws a card as a raw picture: YU12, full range, BT.601, rows without

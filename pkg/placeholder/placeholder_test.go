@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/webgear-pi/webgear/device"
+	"github.com/webgear-pi/webgear/pkg/encode"
 	"github.com/webgear-pi/webgear/pkg/jpeg"
 	"github.com/webgear-pi/webgear/pkg/placeholder"
 )
@@ -118,7 +119,7 @@ func TestAnySizeAndTextIsDrawnWithoutACrash(t *testing.T) {
 		if _, err := r.Draw(s[0], s[1], card()); err == nil {
 			t.Errorf("size %v was accepted", s)
 		}
-		if _, err := r.Render(s[0], s[1], card(), 80); err == nil {
+		if _, err := r.Render(s[0], s[1], card(), 80, ""); err == nil {
 			t.Errorf("size %v was rendered", s)
 		}
 	}
@@ -167,7 +168,7 @@ func TestRenderGivesAnIntactPicture(t *testing.T) {
 	t.Parallel()
 	r := newRenderer(t)
 	for _, s := range [][2]int{{16, 16}, {320, 240}, {641, 361}, {3840, 2160}} {
-		out, err := r.Render(s[0], s[1], card(), 80)
+		out, err := r.Render(s[0], s[1], card(), 80, "")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -179,7 +180,7 @@ func TestRenderGivesAnIntactPicture(t *testing.T) {
 			t.Errorf("%v: %v", s, err)
 		}
 	}
-	if _, err := r.Render(320, 240, card(), 101); err == nil {
+	if _, err := r.Render(320, 240, card(), 101, ""); err == nil {
 		t.Error("quality 101 was accepted")
 	}
 }
@@ -208,7 +209,7 @@ func BenchmarkRender(b *testing.B) {
 			b.ReportAllocs()
 			size := 0
 			for b.Loop() {
-				out, err := r.Render(s[0], s[1], card(), 80)
+				out, err := r.Render(s[0], s[1], card(), 80, "")
 				if err != nil {
 					b.Fatal(err)
 				}
@@ -222,5 +223,28 @@ func BenchmarkRender(b *testing.B) {
 func BenchmarkNew(b *testing.B) {
 	for b.Loop() {
 		newRenderer(b)
+	}
+}
+
+func TestRenderHasTheSamplingOfTheLivePictures(t *testing.T) {
+	r := newRenderer(t)
+	enc, err := encode.New(device.Format{FourCC: device.GREY, Width: 16, Height: 16}, encode.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer enc.Close()
+	for _, sampling := range []string{"4:2:0", "4:2:2", "4:4:4", "4:4:0", "4:0:0"} {
+		want := sampling
+		if enc.Name() == "image/jpeg" && sampling != "4:0:0" {
+			want = "4:2:0" // it knows no other
+		}
+		out, err := r.Render(320, 240, card(), 80, sampling)
+		if err != nil {
+			t.Fatal(err)
+		}
+		info, err := jpeg.Header(out)
+		if err != nil || info.Sampling != want || info.Width != 320 || info.Height != 240 {
+			t.Errorf("%s: got %+v, %v", sampling, info, err)
+		}
 	}
 }

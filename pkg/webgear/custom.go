@@ -6,80 +6,72 @@ import (
 	"fmt"
 	"image"
 	"io"
-	"sync"
-	"time"
 
 	"github.com/webgear-pi/webgear/device"
 	"github.com/webgear-pi/webgear/pkg/encode"
-	"github.com/webgear-pi/webgear/pkg/jpeg"
 )
-
-// A custom source is a function or a channel that gives pictures. It is asked
-// once per picture, however many viewers there are. A function is asked at the
-// wanted rate, 30 per second unless Options.Want says otherwise, and may take
-// longer; it should return when its context ends. io.EOF, or closing the
-// channel, is the end of the pictures. Any other error is shown to the viewers
-// as a failure, and the function is asked again.
 
 // JPEGFunc is a source of whole JPEG files. The function gives a slice away: it
 // must not change it afterwards.
 func JPEGFunc(next func(ctx context.Context) ([]byte, error)) Opener {
-	return custom("function", true, func(*encode.PixelEncoder) func(context.Context) ([]byte, error) { return next })
+	return custom{name: "function", paced: true, missing: next == nil, next: func(ctx context.Context, _ *drawer) ([]byte, error) {
+		return next(ctx)
+	}}.opener()
 }
 
-// ImageFunc is a source of pictures, which are encoded with the settings. An
-// image may be drawn anew for every call.
+// ImageFunc is a source of images. The function may draw into the same image
+// every time: it was encoded when the function is called again.
 func ImageFunc(next func(ctx context.Context) (image.Image, error)) Opener {
-	return custom("function", true, func(enc *encode.PixelEncoder) func(context.Context) ([]byte, error) {
-		return func(ctx context.Context) ([]byte, error) {
-			img, err := next(ctx)
-			if err != nil {
-				return nil, err
-			}
-			if img == nil {
-				return nil, errors.New("no image")
-			}
-			return enc.EncodeImage(img)
+	return custom{name: "function", paced: true, draws: true, missing: next == nil, next: func(ctx context.Context, d *drawer) ([]byte, error) {
+		m, err := next(ctx)
+		if err != nil {
+			return nil, err
 		}
-	})
+		return d.image(m)
+	}}.opener()
 }
 
 // PixelFunc is a source of raw pictures of width by height pixels, rows without
-// padding, in the layout that colorspace names, such as BGR.
+// padding. colorspace is one of Colorspaces, in any case; empty means
+// Settings.JPEGColorspace. The function may fill the same slice every time.
 func PixelFunc(width, height int, colorspace string, next func(ctx context.Context) ([]byte, error)) Opener {
-	return custom("function", true, func(enc *encode.PixelEncoder) func(context.Context) ([]byte, error) {
-		return func(ctx context.Context) ([]byte, error) {
-			space, err := encode.ParseColorspace(colorspace)
-			if err != nil {
-				return nil, err
-			}
-			pixels, err := next(ctx)
-			if err != nil {
-				return nil, err
-			}
-			return enc.EncodePixels(pixels, width, height, 0, space)
+	s := custom{name: "function", paced: true, draws: true, missing: next == nil}
+	if colorspace != "" {
+		if _, err := encode.ParseColorspace(colorspace); err != nil {
+			s.wrong = err
 		}
-	})
+	}
+	if tooLarge(width, height) {
+		s.wrong = fmt.Errorf("%dx%d pixels: sides must be 1 to %d, and %d million in all at most", width, height, device.MaxSide, device.MaxPixels>>20)
+	}
+	s.next = func(ctx context.Context, d *drawer) ([]byte, error) {
+		pixels, err := next(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return d.pixels(pixels, width, height, colorspace)
+	}
+	return s.opener()
 }
 
-// JPEGChannel is a source of whole JPEG files, shown as they come.
+// JPEGChannel is a source of whole JPEG files, shown as they come. Who sends one
+// gives it away.
 func JPEGChannel(pictures <-chan []byte) Opener {
-	return custom("channel", false, func(*encode.PixelEncoder) func(context.Context) ([]byte, error) {
-		return func(ctx context.Context) ([]byte, error) { return receive(ctx, pictures) }
-	})
+	return custom{name: "channel", missing: pictures == nil, next: func(ctx context.Context, _ *drawer) ([]byte, error) {
+		return receive(ctx, pictures)
+	}}.opener()
 }
 
-// ImageChannel is a source of pictures, encoded and shown as they come.
+// ImageChannel is a source of images, encoded and shown as they come. Who sends
+// one gives it away.
 func ImageChannel(pictures <-chan image.Image) Opener {
-	return custom("channel", false, func(enc *encode.PixelEncoder) func(context.Context) ([]byte, error) {
-		return func(ctx context.Context) ([]byte, error) {
-			img, err := receive(ctx, pictures)
-			if err != nil {
-				return nil, err
-			}
-			return enc.EncodeImage(img)
+	return custom{name: "channel", draws: true, missing: pictures == nil, next: func(ctx context.Context, d *drawer) ([]byte, error) {
+		m, err := receive(ctx, pictures)
+		if err != nil {
+			return nil, err
 		}
-	})
+		return d.image(m)
+	}}.opener()
 }
 
 // receive waits for the channel; its end is io.EOF.
@@ -96,190 +88,108 @@ func receive[T any](ctx context.Context, from <-chan T) (T, error) {
 	}
 }
 
-// custom makes an opener. The encoder is for sources that do not give JPEG; it
-// uses the best quality that is worth its bytes, because the settings may have
-// it encoded again.
-func custom(name string, paced bool, source func(*encode.PixelEncoder) func(context.Context) ([]byte, error)) Opener {
-	return func(context.Context) (device.Camera, error) {
-		enc, err := encode.NewPixelEncoder(encode.Options{Quality: defaultQuality})
-		if err != nil {
-			return nil, err
-		}
-		return &customCamera{name: name, paced: paced, enc: enc, next: source(enc), closed: make(chan struct{})}, nil
-	}
-}
+// errMisuse is a mistake in the program that asking again does not mend.
+var errMisuse = errors.New("wrong use")
 
-// customCamera makes a camera of a function.
-type customCamera struct {
-	name  string
+// custom says what a custom source is.
+type custom struct {
+	name string
+	// paced sources are asked at the wanted rate, others whenever possible.
 	paced bool
-	enc   *encode.PixelEncoder
-	next  func(context.Context) ([]byte, error)
-
-	granted device.Format
-	due     time.Time // of the next picture
-	seq     uint32
-	first   []byte // told Start the size; shown by the first Next
-
-	once   sync.Once
-	closed chan struct{}
-	// calls is held while next runs, so that the encoder outlives it.
-	calls sync.Mutex
+	// draws is set when the pictures are encoded here, with the settings.
+	draws bool
+	// missing and wrong are mistakes of the caller.
+	missing bool
+	wrong   error
+	next    func(ctx context.Context, d *drawer) ([]byte, error)
 }
 
-// Info says what the camera is.
-func (c *customCamera) Info() device.Info {
-	return device.Info{Driver: "custom", Name: "Custom source", Path: c.name, ID: c.name}
-}
-
-// Modes is empty before Start: only the pictures tell their size.
-func (c *customCamera) Modes(context.Context) ([]device.Mode, error) {
-	if c.isClosed() {
-		return nil, c.fail("enumerate formats", device.ErrClosed, nil)
+// opener makes a camera at each call. They share the right to ask the source, so
+// that a function that still runs for an old camera is not called by a new one.
+func (s custom) opener() Opener {
+	if s.missing {
+		s.wrong = fmt.Errorf("the %s is nil", s.name)
 	}
-	if c.granted.FourCC == 0 {
-		return nil, nil
+	turn := make(chan struct{}, 1)
+	return func(context.Context) (device.Camera, error) {
+		if s.wrong != nil {
+			return nil, &device.OpError{Op: "custom source open", Path: s.name, Kind: errMisuse, Err: s.wrong}
+		}
+		return &customCamera{custom: s, turn: turn, closed: make(chan struct{}), drawer: newDrawer(DefaultSettings())}, nil
 	}
-	return []device.Mode{{FourCC: device.MJPG, Width: c.granted.Width, Height: c.granted.Height, Rates: []device.Rate{c.granted.Rate}}}, nil
 }
 
-// Start gets the first picture, which tells the size.
-func (c *customCamera) Start(ctx context.Context, want device.Format) (device.Format, error) {
-	picture, err := c.call(ctx)
+// tooLarge says whether a picture is larger than the rest of the program takes.
+func tooLarge(width, height int) bool {
+	return width < 1 || height < 1 || width > device.MaxSide || height > device.MaxSide || width*height > device.MaxPixels
+}
+
+// drawer encodes what a custom source gives. It belongs to the one who asks the
+// source.
+type drawer struct {
+	settings      Settings
+	width, height int // of the pictures that enc was made for
+	enc           *encode.PixelEncoder
+}
+
+func newDrawer(s Settings) *drawer { return &drawer{settings: s} }
+
+// image encodes an image.
+func (d *drawer) image(m image.Image) ([]byte, error) {
+	if m == nil {
+		return nil, nil // no picture, as a nil slice is none
+	}
+	r := m.Bounds()
+	if err := d.prepare(r.Dx(), r.Dy()); err != nil {
+		return nil, err
+	}
+	return d.enc.EncodeImage(m)
+}
+
+// pixels encodes packed pixels.
+func (d *drawer) pixels(data []byte, width, height int, colorspace string) ([]byte, error) {
+	if data == nil {
+		return nil, nil // no picture
+	}
+	if colorspace == "" {
+		colorspace = d.settings.JPEGColorspace
+	}
+	space, err := encode.ParseColorspace(colorspace)
 	if err != nil {
-		return device.Format{}, err
+		return nil, err
 	}
-	info, err := jpeg.Header(picture)
+	if err := d.prepare(width, height); err != nil {
+		return nil, err
+	}
+	return d.enc.EncodePixels(data, width, height, 0, space)
+}
+
+// prepare makes the encoder for pictures of a size.
+func (d *drawer) prepare(width, height int) error {
+	if tooLarge(width, height) {
+		return fmt.Errorf("image of %dx%d pixels: too large or empty", width, height)
+	}
+	s := &d.settings
+	if d.enc != nil && (s.FrameSizeReduction == 0 || width == d.width && height == d.height) {
+		return nil // sizes matter to the encoder only when it changes them
+	}
+	d.close()
+	o := encode.Options{Quality: s.quality(), Gray: s.gray(), FastDCT: s.JPEGFastDCT}
+	if s.FrameSizeReduction > 0 {
+		o.Width, o.Height = encode.Reduce(width, height, s.FrameSizeReduction)
+	}
+	enc, err := encode.NewPixelEncoder(o)
 	if err != nil {
-		return device.Format{}, c.fail("start", device.ErrDamaged, err)
+		return err
 	}
-	rate := want.Rate
-	if c.paced && rate.Float() <= 0 {
-		rate = device.Rate{Num: 30, Den: 1}
-	}
-	c.granted = device.Format{FourCC: device.MJPG, Width: info.Width, Height: info.Height, Rate: rate}
-	c.first, c.due = picture, time.Now()
-	return c.granted, nil
-}
-
-// Next asks the source, not before the next picture is due.
-func (c *customCamera) Next(ctx context.Context, use func(*device.Buffer) error) error {
-	picture := c.first
-	c.first = nil
-	if picture == nil {
-		if err := c.pace(ctx); err != nil {
-			return err
-		}
-		var err error
-		if picture, err = c.call(ctx); err != nil {
-			return err
-		}
-	}
-	now := time.Now()
-	c.seq++
-	return use(&device.Buffer{Data: picture, Format: c.granted, DriverSeq: c.seq, CapturedAt: now, ReceivedAt: now})
-}
-
-// pace waits until the next picture is due. A source that is late is not hurried
-// afterwards.
-func (c *customCamera) pace(ctx context.Context) error {
-	if !c.paced {
-		return nil
-	}
-	interval := time.Duration(float64(time.Second) / c.granted.Rate.Float())
-	c.due = c.due.Add(interval)
-	wait := time.Until(c.due)
-	if wait <= 0 {
-		c.due = time.Now()
-		return nil
-	}
-	t := time.NewTimer(wait)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return c.fail("read", nil, context.Cause(ctx))
-	case <-c.closed:
-		return c.fail("read", device.ErrClosed, nil)
-	}
-}
-
-// call asks the source for a picture and does not wait longer than the context
-// allows, even when the function does.
-func (c *customCamera) call(ctx context.Context) ([]byte, error) {
-	if c.isClosed() {
-		return nil, c.fail("read", device.ErrClosed, nil)
-	}
-	type result struct {
-		picture []byte
-		err     error
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	done := make(chan result, 1)
-	go func() {
-		c.calls.Lock()
-		defer c.calls.Unlock()
-		defer func() {
-			if c.isClosed() {
-				c.enc.Close() // Close could not, while the function ran
-			}
-		}()
-		defer func() {
-			if v := recover(); v != nil {
-				done <- result{nil, fmt.Errorf("panic: %v", v)}
-			}
-		}()
-		p, err := c.next(ctx)
-		done <- result{p, err}
-	}()
-	select {
-	case r := <-done:
-		switch {
-		case errors.Is(r.err, io.EOF):
-			return nil, c.fail("read", device.ErrEnded, nil)
-		case r.err != nil:
-			return nil, c.fail("read", nil, r.err)
-		}
-		return r.picture, nil
-	case <-ctx.Done():
-		return nil, c.fail("read", nil, context.Cause(ctx))
-	case <-c.closed:
-		return nil, c.fail("read", device.ErrClosed, nil)
-	}
-}
-
-// Stop does nothing: between two calls a function rests.
-func (c *customCamera) Stop() error {
-	if c.isClosed() {
-		return c.fail("stop", device.ErrClosed, nil)
-	}
-	c.first = nil
+	d.enc, d.width, d.height = enc, width, height
 	return nil
 }
 
-// Close ends the camera. A function that still runs is not waited for.
-func (c *customCamera) Close() error {
-	c.once.Do(func() {
-		close(c.closed)
-		if c.calls.TryLock() {
-			defer c.calls.Unlock()
-			c.enc.Close()
-		}
-	})
-	return nil
-}
-
-func (c *customCamera) isClosed() bool {
-	select {
-	case <-c.closed:
-		return true
-	default:
-		return false
+// close frees the memory.
+func (d *drawer) close() {
+	if d.enc != nil {
+		d.enc.Close()
+		d.enc = nil
 	}
-}
-
-func (c *customCamera) fail(op string, kind, err error) error {
-	return &device.OpError{Op: "custom source " + op, Path: c.name, Kind: kind, Err: err}
 }

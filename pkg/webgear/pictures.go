@@ -3,18 +3,18 @@ package webgear
 import (
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/webgear-pi/webgear/device"
 	"github.com/webgear-pi/webgear/pkg/capture"
 	"github.com/webgear-pi/webgear/pkg/encode"
+	"github.com/webgear-pi/webgear/pkg/jpeg"
 )
 
 // defaultQuality is WebGear's, for pictures that have to be encoded.
 const defaultQuality = 90
 
 // check refuses settings that New was given with values that ParseSettings
-// would have discarded.
+// would have discarded, and brings the others into the same form.
 func (s *Settings) check() error {
 	d := DefaultSettings()
 	if s.VideoEndpoint == "" {
@@ -23,16 +23,18 @@ func (s *Settings) check() error {
 	if s.JPEGColorspace == "" {
 		s.JPEGColorspace = d.JPEGColorspace
 	}
-	var endpoint string
-	switch {
-	case parseEndpoint(s.VideoEndpoint, &endpoint) != "":
-		return fmt.Errorf("video endpoint %q: must have letters and digits only", s.VideoEndpoint)
-	case !(s.FrameSizeReduction >= 0 && s.FrameSizeReduction <= 90):
-		return fmt.Errorf("frame size reduction %v: must be 0 to 90", s.FrameSizeReduction)
-	case s.JPEGQuality != 0 && (s.JPEGQuality < 10 || s.JPEGQuality > 100):
-		return fmt.Errorf("JPEG quality %d: must be 10 to 100", s.JPEGQuality)
-	case !slices.Contains(Colorspaces(), s.JPEGColorspace):
-		return fmt.Errorf("JPEG colorspace %q: unknown", s.JPEGColorspace)
+	var reduction float64
+	if reason := parseEndpoint(s.VideoEndpoint, &s.VideoEndpoint); reason != "" {
+		return fmt.Errorf("video endpoint %q: %s", s.VideoEndpoint, reason)
+	}
+	if reason := parseNumber(s.FrameSizeReduction, 0, 90, &reduction); reason != "" {
+		return fmt.Errorf("frame size reduction %v: %s", s.FrameSizeReduction, reason)
+	}
+	if reason := parseQuality(s.JPEGQuality, &s.JPEGQuality); reason != "" && s.JPEGQuality != 0 {
+		return fmt.Errorf("JPEG quality %d: %s", s.JPEGQuality, reason)
+	}
+	if reason := parseColorspace(s.JPEGColorspace, &s.JPEGColorspace); reason != "" {
+		return fmt.Errorf("JPEG colorspace %q: %s", s.JPEGColorspace, reason)
 	}
 	return nil
 }
@@ -59,12 +61,29 @@ func (s *Settings) newEncoder(f device.Format) (capture.Encoder, error) {
 
 // newRework returns what makes a rework of JPEG pictures, or nil when they are
 // to pass through untouched.
-func (s *Settings) newRework() func() capture.Rework {
+func (g *Gear) newRework() func() capture.Rework {
+	s := &g.opt.Settings
 	if s.FrameSizeReduction == 0 && s.JPEGQuality == 0 && !s.gray() {
 		return nil
 	}
-	return func() capture.Rework { return &rework{settings: s} }
+	return func() capture.Rework {
+		if g.drawn {
+			return untouched{}
+		}
+		return &rework{settings: s}
+	}
 }
+
+// untouched is the rework of pictures that were encoded with the settings.
+type untouched struct{}
+
+func (untouched) Rework(picture []byte, width, height int) (out []byte, w, h int, err error) {
+	return picture, width, height, nil
+}
+
+func (untouched) Name() string { return "nothing" }
+
+func (untouched) Close() {}
 
 // rework makes JPEG pictures smaller, coarser or grey.
 type rework struct {
@@ -76,10 +95,16 @@ type rework struct {
 // Rework returns another picture and its size.
 func (r *rework) Rework(picture []byte, width, height int) (out []byte, w, h int, err error) {
 	w, h = encode.Reduce(width, height, r.settings.FrameSizeReduction)
+	if r.settings.JPEGQuality == 0 && w == width && h == height {
+		// Only grey is asked for.
+		if info, err := jpeg.Header(picture); err == nil && info.Components == 1 {
+			return picture, w, h, nil
+		}
+	}
 	if r.work == nil || width != r.width || height != r.height {
 		r.Close()
 		r.work, err = encode.NewTranscoder(encode.Options{
-			Quality: r.settings.JPEGQuality, Width: w, Height: h, Gray: r.settings.gray(),
+			Quality: r.settings.quality(), Width: w, Height: h, Gray: r.settings.gray(),
 			FastDCT: r.settings.JPEGFastDCT, FastUpsample: r.settings.JPEGFastUpsample,
 		})
 		if err != nil {
@@ -98,7 +123,7 @@ func (r *rework) Rework(picture []byte, width, height int) (out []byte, w, h int
 // Name says what does the work.
 func (r *rework) Name() string {
 	if r.work == nil {
-		return "resize"
+		return "settings"
 	}
 	return r.work.Name()
 }

@@ -39,7 +39,7 @@ type Settings struct {
 	// decoded to be made smaller. Default false.
 	JPEGFastUpsample bool
 	// JPEGColorspace (jpeg_compression_colorspace) is the layout of pictures
-	// that a custom source gives as raw bytes; GRAY makes every picture grey.
+	// that a PixelFunc gives without saying it; GRAY makes every picture grey.
 	// Default BGR.
 	JPEGColorspace string
 	// InfiniteFrames (enable_infinite_frames) keeps the stream open when the
@@ -117,6 +117,9 @@ func parseEndpoint(v any, to *string) string {
 	other := func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) || r > unicode.MaxASCII }
 	if strings.ContainsFunc(text, other) {
 		return "must have letters and digits only"
+	}
+	if slices.Contains([]string{"snapshot", "state", "healthz", "static"}, text) {
+		return "must not be a path of the server"
 	}
 	*to = text
 	return ""

@@ -1,29 +1,14 @@
-// Package webgear is a Motion-JPEG server to build into a program of one's own:
-// a source of pictures, a web page that shows them, and a stream for any number
-// of viewers, who share one capture and one encoding.
-//
-//	g, err := webgear.New(webgear.Options{Open: webgear.ImageFunc(draw)})
-//	if err != nil { … }
-//	g.App().Get("/hello", hello)   // routes, mounts and middleware of your own
-//	err = g.Run(ctx)               // http://localhost:8000/ until ctx ends
-//
-// Cameras, files and network streams come from package device/source, or from
-// any other [device.Camera]. The command webgear is built on this package.
-//
-// A [Gear] is made once and runs once. Its methods may be called from any
-// goroutine, except App, which is for the time before Run.
 package webgear
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"net"
 	"os"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -45,9 +30,11 @@ type Opener func(ctx context.Context) (device.Camera, error)
 // Options say what to serve. Open must be set, everything else has a default.
 type Options struct {
 	// Settings are WebGear's own options; the zero value means DefaultSettings.
+	// To change some, begin with what DefaultSettings returns.
 	Settings
 
-	// Open opens the source.
+	// Open opens the source: one of the functions below for pictures of your
+	// own, or what package device/source makes of "/dev/video0" or "clip.mp4".
 	Open Opener
 	// Source is what the source is called in /state and on placeholders.
 	Source string
@@ -87,6 +74,13 @@ type Gear struct {
 	dir     datafiles.Dir // of the data files; zero when pages come from elsewhere
 	started time.Time
 	ready   chan struct{}
+	// drawn says that the pictures of the current camera were encoded with the
+	// settings already. It belongs to the capture goroutine.
+	drawn bool
+
+	mu     sync.Mutex
+	phase  phase   // guarded by mu
+	mounts []mount // guarded by mu until running, then fixed
 }
 
 // New checks the options and prepares everything. It opens nothing and writes
@@ -101,6 +95,9 @@ func New(o Options) (*Gear, error) {
 	if err := o.check(); err != nil {
 		return nil, fmt.Errorf("webgear: %w", err)
 	}
+	if w := o.Want; w.Width < 0 || w.Height < 0 || w.Width > device.MaxSide || w.Height > device.MaxSide {
+		return nil, fmt.Errorf("webgear: wanted size %dx%d: each side must be 0 to %d pixels", w.Width, w.Height, device.MaxSide)
+	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -113,13 +110,14 @@ func New(o Options) (*Gear, error) {
 		return nil, fmt.Errorf("webgear: %w", err)
 	}
 	g.sup = capture.New(capture.Config{
-		Source: o.Source, Want: o.Want, Open: o.Open, Changes: o.Changes, Better: o.Better, Fatal: o.Fatal,
+		Source: o.Source, Want: o.Want, Open: g.open, Changes: o.Changes, Better: o.Better,
+		Fatal:      append(slices.Clone(o.Fatal), errMisuse),
 		Infinite:   o.InfiniteFrames,
 		Hub:        g.hub,
 		NewEncoder: o.newEncoder,
-		NewRework:  o.newRework(),
-		Draw: func(width, height int, c status.Cause, footer string) ([]byte, error) {
-			return cards.Render(width, height, placeholder.Card{Title: c.Title, Remedy: c.Remedy, Footer: footer}, 0)
+		NewRework:  g.newRework(),
+		Draw: func(c capture.Card) ([]byte, error) {
+			return cards.Render(c.Width, c.Height, placeholder.Card{Title: c.Cause.Title, Remedy: c.Cause.Remedy, Footer: c.Footer}, 0, c.Sampling)
 		},
 		Logger: o.Logger.With("component", "capture"),
 	})
@@ -134,9 +132,32 @@ func New(o Options) (*Gear, error) {
 		DebugErrors: o.DebugErrors,
 	})
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("webgear: %w", err)
 	}
 	return g, nil
+}
+
+// open opens the source. What a program's own opener does wrong must not end the
+// program.
+func (g *Gear) open(ctx context.Context) (cam device.Camera, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			cam, err = nil, &device.OpError{Op: "open", Path: g.opt.Source, Err: fmt.Errorf("panic: %v%s", v, panicPlace())}
+		}
+	}()
+	cam, err = g.opt.Open(ctx)
+	if err == nil && cam == nil {
+		err = &device.OpError{Op: "open", Path: g.opt.Source, Kind: errMisuse, Err: errors.New("neither a camera nor an error")}
+	}
+	if err != nil {
+		return nil, err
+	}
+	own, isCustom := cam.(*customCamera)
+	g.drawn = isCustom && own.draws
+	if g.drawn {
+		own.configure(g.opt.Settings)
+	}
+	return cam, nil
 }
 
 // locate finds out where the data files go. Only a place that the user chose can
@@ -180,9 +201,19 @@ func (g *Gear) provision(ctx context.Context) {
 }
 
 // App returns the Fiber application, for routes, mounts, static folders and
-// middleware of your own. What is registered here, before Run, comes before the
-// routes of the server: it may replace them, and middleware sees every request.
-func (g *Gear) App() *fiber.App { return g.srv.App() }
+// middleware of your own. What is registered here comes before the routes of the
+// server: it may replace them, and middleware sees every request. Fiber allows
+// that before Run only; afterwards App logs an error and returns an application
+// that nobody serves.
+func (g *Gear) App() *fiber.App {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.phase != fresh {
+		g.log.Error("routes and middleware registered now have no effect", "remedy", "use App before Run")
+		return fiber.New(fiber.Config{DisableStartupMessage: true})
+	}
+	return g.srv.App()
+}
 
 // Status says everything there is to know at the moment.
 func (g *Gear) Status() status.Snapshot {
@@ -200,94 +231,4 @@ func (g *Gear) snapshot() status.Snapshot {
 		Goroutines:    runtime.NumGoroutine(),
 		Camera:        g.sup.Status(),
 	}
-}
-
-// Run listens on Options.Address and serves until ctx ends.
-func (g *Gear) Run(ctx context.Context) error {
-	address := cmp.Or(g.opt.Address, "localhost:8000")
-	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
-	if err != nil {
-		return fmt.Errorf("webgear: %w", err)
-	}
-	return g.Serve(ctx, ln)
-}
-
-// openWait bounds how long the server waits for the camera before it answers
-// anyway. A camera that can be opened has done so by then.
-const openWait = 3 * time.Second
-
-// stopWait is how long the parts may take to end, all together: below the two
-// seconds that a person waits for Ctrl-C.
-const stopWait = 1800 * time.Millisecond
-
-// Ready is closed when requests are answered.
-func (g *Gear) Ready() <-chan struct{} { return g.ready }
-
-// Serve serves ln until ctx ends, and closes it. Viewers get a picture that says
-// farewell and a clean end; that takes less than two seconds. It returns nil
-// then, or what went wrong: an error of the source only when Options.Fatal names
-// its kind and it came at the first attempt.
-func (g *Gear) Serve(ctx context.Context, ln net.Listener) error {
-	defer func() { _ = ln.Close() }() // closed by the server already, unless we fail before
-	if g.opt.DebugErrors && !loopback(ln.Addr()) {
-		return fmt.Errorf("webgear: tracebacks may be shown on a loopback address only, not on %s", ln.Addr())
-	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	serving, stopServing := context.WithCancel(context.WithoutCancel(ctx))
-	defer stopServing()
-
-	var wg sync.WaitGroup
-	captured, served := make(chan error, 1), make(chan error, 1)
-	wg.Go(func() { captured <- g.sup.Run(ctx) })
-	opening := time.NewTimer(openWait)
-	defer opening.Stop()
-	select {
-	case <-g.sup.Opened():
-	case <-opening.C:
-	case err := <-captured:
-		wg.Wait()
-		return err
-	}
-	g.provision(ctx)
-	wg.Go(func() { served <- g.srv.Run(serving, ln) })
-	close(g.ready)
-
-	var err error
-	select {
-	case <-ctx.Done():
-	case err = <-served: // the server failed
-	case err = <-captured:
-	}
-	// Capture ends first and says farewell; then the server lets viewers go.
-	cancel(err)
-	<-g.sup.Farewell()
-	stopServing()
-	done := make(chan struct{})
-	go func() { wg.Wait(); close(done) }()
-	stopping := time.NewTimer(stopWait)
-	defer stopping.Stop()
-	select {
-	case <-done:
-		select {
-		case serr := <-served:
-			err = errors.Join(err, serr)
-		default:
-		}
-		return err
-	case <-stopping.C:
-		// A driver may be stuck in the kernel; that must not keep us alive.
-		return errors.Join(err, errors.New("webgear: the camera did not let go in time"))
-	}
-}
-
-// loopback says whether only this computer can reach the address.
-func loopback(a net.Addr) bool {
-	switch a := a.(type) {
-	case *net.TCPAddr:
-		return a.IP.IsLoopback()
-	case *net.UnixAddr:
-		return true
-	}
-	return false
 }
