@@ -24,8 +24,11 @@ type runFlags struct {
 	options     string
 	logging, pi bool
 	debugErrors bool
+	service     bool
 	// set holds the names of the flags that were given, in their long form.
 	set map[string]bool
+	// optionKeys are the keys that --options has.
+	optionKeys map[string]bool
 }
 
 // aliases are WebGear's names of flags, beside the native ones.
@@ -40,7 +43,7 @@ func aliases() map[string]string {
 // newRunFlags declares the flags.
 func newRunFlags() (*flag.FlagSet, *runFlags) {
 	d := config.Default()
-	f := &runFlags{c: d, set: map[string]bool{}}
+	f := &runFlags{c: d, set: map[string]bool{}, optionKeys: map[string]bool{}}
 	fs := flag.NewFlagSet("run", flag.ContinueOnError)
 	cam := &f.c.Camera
 	fs.StringVar(&f.config, "config", "", "read settings from this `file` (YAML); flags win over it")
@@ -53,6 +56,7 @@ func newRunFlags() (*flag.FlagSet, *runFlags) {
 	fs.StringVar(&f.c.Log.Level, "log-level", d.Log.Level, "debug, info, warn or error")
 	fs.StringVar(&f.c.Log.Format, "log-format", d.Log.Format, "text or json")
 	fs.BoolVar(&f.debugErrors, "debug-errors", false, "show the stack of a failed request in the browser; loopback addresses only")
+	fs.BoolVar(&f.service, "service", false, "keep the data files in /var/lib/webgear, as a system service does, instead of your home")
 
 	fs.StringVar(&cam.API, "api", "", "who reads the source: camgear, pigear or ffgear (default: by the look of the source)")
 	fs.IntVar(&cam.CameraNum, "camera_num", 0, "number of the Pi's own camera, for pigear")
@@ -163,13 +167,19 @@ func (f *runFlags) applyOptions(c *config.Config) error {
 	}
 	var values map[string]any
 	if err := yaml.Unmarshal([]byte(f.options), &values); err != nil {
-		return usageError("--options %s: not a YAML mapping, write it as '{\"frame_size_reduction\": 25}'", strconv.Quote(f.options))
+		reason := ""
+		if ye, ok := errors.AsType[yaml.Error](err); ok {
+			reason = " (" + strings.Join(strings.Fields(ye.GetMessage()), " ") + ")"
+		}
+		return usageError("--options %s: no YAML mapping%s, write it as '{\"frame_size_reduction\": 25}'", strconv.Quote(f.options), reason)
 	}
 	if c.Options == nil {
 		c.Options = map[string]any{}
 	}
 	for k, v := range values {
+		k = strings.TrimSpace(k) // so that it meets its like in the settings file
 		c.Options[k] = v
+		f.optionKeys[k] = true
 	}
 	return nil
 }

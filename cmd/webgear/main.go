@@ -25,7 +25,7 @@ import (
 )
 
 // version is set by the linker.
-var version = "" //nolint:gochecknoglobals // -ldflags -X needs a package variable
+var version = ""
 
 // Exit codes.
 const (
@@ -67,9 +67,10 @@ func usageError(format string, args ...any) error {
 
 const usage = `webgear turns a camera into a network camera.
 
-  webgear run      show the camera in a browser; stop with Ctrl-C
-  webgear probe    list cameras, what they can do, and which one would be chosen
-  webgear version  print the version
+  webgear run        show the camera in a browser; stop with Ctrl-C
+  webgear probe      list cameras, what they can do, and which one would be chosen
+  webgear provision  make the files of the web page, for you to edit
+  webgear version    print the version
 
 webgear COMMAND --help lists the flags of a command.
 `
@@ -80,7 +81,8 @@ func run(ctx context.Context, args []string, w world) int {
 	if err == nil || errors.Is(err, flag.ErrHelp) {
 		return exitOK
 	}
-	fmt.Fprintf(w.stderr, "webgear: %s\n", strings.ReplaceAll(err.Error(), "\n", "; "))
+	text := strings.TrimPrefix(strings.ReplaceAll(err.Error(), "\n", "; "), "webgear: ") // package webgear says it, too
+	_, _ = fmt.Fprintf(w.stderr, "webgear: %s\n", text)
 	if ee, ok := errors.AsType[*exitError](err); ok {
 		return ee.code
 	}
@@ -89,7 +91,7 @@ func run(ctx context.Context, args []string, w world) int {
 
 func dispatch(ctx context.Context, args []string, w world) error {
 	if len(args) == 0 {
-		fmt.Fprint(w.stderr, usage)
+		_, _ = fmt.Fprint(w.stderr, usage)
 		return usageError("no command given: use webgear run to show the camera")
 	}
 	switch args[0] {
@@ -97,14 +99,16 @@ func dispatch(ctx context.Context, args []string, w world) error {
 		return runCommand(ctx, args[1:], w)
 	case "probe":
 		return probeCommand(ctx, args[1:], w)
+	case "provision":
+		return provisionCommand(ctx, args[1:], w)
 	case "version", "--version", "-version":
-		fmt.Fprintf(w.stdout, "webgear %s %s/%s %s\n", buildVersion(), runtime.GOOS, runtime.GOARCH, runtime.Version())
+		_, _ = fmt.Fprintf(w.stdout, "webgear %s %s/%s %s\n", buildVersion(), runtime.GOOS, runtime.GOARCH, runtime.Version())
 		return nil
 	case "help", "--help", "-help", "-h":
-		fmt.Fprint(w.stdout, usage)
+		_, _ = fmt.Fprint(w.stdout, usage)
 		return nil
 	}
-	return usageError("unknown command %q: use run, probe or version", args[0])
+	return usageError("unknown command %q: use run, probe, provision or version", args[0])
 }
 
 // buildVersion prefers what the linker was told over what the Go tool recorded.
@@ -125,7 +129,7 @@ func parseFlags(fs *flag.FlagSet, args []string, w world, about string) error {
 	err := fs.Parse(args)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
-		fmt.Fprintf(w.stdout, "%s\n\nFlags:\n", about)
+		_, _ = fmt.Fprintf(w.stdout, "%s\n\nFlags:\n", about)
 		fs.SetOutput(w.stdout)
 		fs.PrintDefaults()
 		return err

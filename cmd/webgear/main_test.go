@@ -90,14 +90,14 @@ func TestBadInputGivesOneLineThatNamesTheThingAndTheRemedy(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer taken.Close()
+	defer func() { _ = taken.Close() }()
 	for _, tt := range []struct {
 		args string
 		code int
 		want []string
 	}{
 		{"", 2, []string{"no command given", "webgear run"}},
-		{"start", 2, []string{`unknown command "start"`, "use run, probe or version"}},
+		{"start", 2, []string{`unknown command "start"`, "use run, probe, provision or version"}},
 		{"run --frobnicate", 2, []string{"unknown flag --frobnicate", "webgear run --help"}},
 		{"run test", 2, []string{`unexpected argument "test"`, "--source test"}},
 		{"run --framerate fast", 2, []string{"-framerate", "fast"}},
@@ -208,18 +208,25 @@ func launch(t *testing.T, args ...string) *instance {
 	}
 }
 
-func (i *instance) get(t *testing.T, path string) (*http.Response, []byte) {
+// answer is a whole answer.
+type answer struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
+func (i *instance) get(t *testing.T, path string) answer {
 	t.Helper()
 	resp, err := http.Get(i.url + path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer resp.Body.Close()
+	defer func() { _ = resp.Body.Close() }()
 	body, err := io.ReadAll(resp.Body)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return resp, body
+	return answer{resp.StatusCode, resp.Header, body}
 }
 
 func TestAutoWithoutACameraShowsTheTestPictureAndSaysSo(t *testing.T) {
@@ -227,7 +234,7 @@ func TestAutoWithoutACameraShowsTheTestPictureAndSaysSo(t *testing.T) {
 	if log := i.stderr.String(); !strings.Contains(log, "no camera found") {
 		t.Errorf("the log does not say so:\n%s", log)
 	}
-	_, body := i.get(t, "/state")
+	body := i.get(t, "/state").body
 	var state struct {
 		Camera struct {
 			Source, State string
@@ -240,9 +247,9 @@ func TestAutoWithoutACameraShowsTheTestPictureAndSaysSo(t *testing.T) {
 	if err := json.Unmarshal(body, &state); err != nil || !state.Camera.Info.Synthetic || state.Camera.Source != "auto" {
 		t.Errorf("%v: %s", err, body)
 	}
-	resp, page := i.get(t, "/")
-	if resp.StatusCode != http.StatusOK || !bytes.Contains(page, []byte("/video")) {
-		t.Errorf("page: %d\n%s", resp.StatusCode, page)
+	page := i.get(t, "/")
+	if page.status != http.StatusOK || !bytes.Contains(page.body, []byte("/video")) {
+		t.Errorf("page: %d\n%s", page.status, page.body)
 	}
 }
 
@@ -252,7 +259,7 @@ func TestTestSourceDeliversNumberedPicturesOfTheAskedSizeAndRate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer resp.Body.Close()
+	defer func() { _ = resp.Body.Close() }()
 	_, params, err := mime.ParseMediaType(resp.Header.Get("Content-Type"))
 	if err != nil {
 		t.Fatal(err)
@@ -292,7 +299,7 @@ func TestStoppingWithViewersEndsTheirStreamsAndGivesZero(t *testing.T) {
 				ready <- struct{}{}
 				return
 			}
-			defer resp.Body.Close()
+			defer func() { _ = resp.Body.Close() }()
 			parts := multipart.NewReader(resp.Body, "frame")
 			placeholder := ""
 			for n := 0; ; n++ {
@@ -331,7 +338,7 @@ func TestRecordingPlaysAtItsPaceAndLoops(t *testing.T) {
 	dir := t.TempDir()
 	for n := range 3 {
 		i := launch(t, "--source", fmt.Sprintf("test:%dx240", 320+16*n))
-		_, body := i.get(t, "/snapshot")
+		body := i.get(t, "/snapshot").body
 		i.stop()
 		if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("picture%d.jpg", n+9)), body, 0o600); err != nil {
 			t.Fatal(err)
@@ -342,7 +349,7 @@ func TestRecordingPlaysAtItsPaceAndLoops(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer resp.Body.Close()
+	defer func() { _ = resp.Body.Close() }()
 	parts := multipart.NewReader(resp.Body, "frame")
 	widths := map[int]bool{}
 	for range 30 {
@@ -363,8 +370,7 @@ func TestRecordingPlaysAtItsPaceAndLoops(t *testing.T) {
 
 func TestSettingsFileNamesACameraThatComesLater(t *testing.T) {
 	i := launch(t, "--config", write(t, "later.yaml", "camera: {source: /dev/video5}\n"))
-	resp, _ := i.get(t, "/snapshot")
-	if got := resp.Header.Get("X-Placeholder"); got != "not-found" {
+	if got := i.get(t, "/snapshot").header.Get("X-Placeholder"); got != "not-found" {
 		t.Errorf("placeholder %q, want not-found", got)
 	}
 	if code := i.stop(); code != 0 {

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/webgear-pi/webgear/device"
+	"github.com/webgear-pi/webgear/device/libcamera"
 	"github.com/webgear-pi/webgear/device/v4l2"
 )
 
@@ -50,7 +51,14 @@ func probeCommand(ctx context.Context, args []string, w world) error {
 	if err != nil {
 		return err
 	}
-	r := probe(found)
+	pi := libcamera.New(libcamera.Config{})
+	var cameras []libcamera.Found
+	if pi.Available() {
+		if cameras, err = pi.List(ctx); err != nil {
+			_, _ = fmt.Fprintf(w.stderr, "webgear: the cameras of libcamera cannot be listed: %v\n", err)
+		}
+	}
+	r := probe(found, cameras)
 	if *asJSON {
 		enc := json.NewEncoder(w.stdout)
 		enc.SetIndent("", "  ")
@@ -61,15 +69,21 @@ func probeCommand(ctx context.Context, args []string, w world) error {
 }
 
 // probe decides what auto would choose, and says why.
-func probe(found []v4l2.Found) probeResult {
+func probe(found []v4l2.Found, pi []libcamera.Found) probeResult {
 	r := probeResult{Nodes: []probeNode{}}
+	for _, f := range pi {
+		r.Nodes = append(r.Nodes, probeNode{Info: f.Info, Usable: true, Reason: "camera on the ribbon cable, through libcamera", Modes: f.Modes})
+	}
+	if len(pi) > 0 {
+		r.Chosen = probeChoice{Path: pi[0].Info.Path, Reason: "the Pi's own camera comes before others; its pictures are read through rpicam-vid"}
+	}
 	cameras := 0
 	for _, f := range found {
 		n := probeNode{Info: f.Info, Usable: f.Usable, Reason: f.Reason, Modes: f.Modes}
 		if f.Usable {
 			index := cameras
 			n.Index = &index
-			if cameras == 0 {
+			if cameras == 0 && len(pi) == 0 {
 				r.Chosen.Path = f.Info.Path
 				var why string
 				r.Chosen.Format, why, _ = v4l2.Choose(f.Modes, device.Format{})
@@ -79,7 +93,7 @@ func probe(found []v4l2.Found) probeResult {
 		}
 		r.Nodes = append(r.Nodes, n)
 	}
-	if cameras == 0 {
+	if cameras == 0 && len(pi) == 0 {
 		r.Chosen = probeChoice{Path: "test", Reason: "no usable camera was found, so the test picture is shown until one is plugged in"}
 	}
 	return r
@@ -87,7 +101,7 @@ func probe(found []v4l2.Found) probeResult {
 
 // printProbe prints the result for people.
 func printProbe(w world, r probeResult) {
-	p := func(format string, args ...any) { fmt.Fprintf(w.stdout, format, args...) }
+	p := func(format string, args ...any) { _, _ = fmt.Fprintf(w.stdout, format, args...) }
 	if len(r.Nodes) == 0 {
 		p("No video devices.\n")
 	}
@@ -121,6 +135,10 @@ func printProbe(w world, r probeResult) {
 	}
 	if r.Chosen.Path == "test" {
 		p("webgear run would show the test picture: %s.\n", r.Chosen.Reason)
+		return
+	}
+	if r.Chosen.Format == (device.Format{}) {
+		p("webgear run would use %s: %s.\n", r.Chosen.Path, r.Chosen.Reason)
 		return
 	}
 	p("webgear run would use %s with %s: %s.\n", r.Chosen.Path, r.Chosen.Format, r.Chosen.Reason)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"strings"
 	"sync"
 	"time"
 
@@ -50,8 +51,8 @@ func runCommand(ctx context.Context, args []string, w world) error {
 	}
 	devices := drv.NewWatcher()
 	o := webgear.Options{
-		Settings: settings, Open: src.Open, Source: c.Camera.Source, Want: src.Want, Better: src.Better, Fatal: fatal(src, flags),
-		Home: w.home, DebugErrors: flags.debugErrors, Version: buildVersion(), Logger: log,
+		Settings: settings, Open: src.Open, Source: source.Shown(c.Camera.Source), Want: src.Want, Better: src.Better, Fatal: fatal(src, flags),
+		Home: w.home, Service: flags.service, DebugErrors: flags.debugErrors, Version: buildVersion(), Logger: log,
 	}
 	if src.Hotplug {
 		o.Changes = devices.Changes()
@@ -61,9 +62,16 @@ func runCommand(ctx context.Context, args []string, w world) error {
 		return usageError("--listen %s: %w: choose another address or port, or stop the program that uses it", c.HTTP.Listen, rootCause(err))
 	}
 	defer func() { _ = ln.Close() }() // closed already, unless we fail before
+	if a, ok := ln.Addr().(*net.TCPAddr); flags.debugErrors && (!ok || !a.IP.IsLoopback()) {
+		return usageError("--debug-errors: refused on %s, which others can reach: listen on 127.0.0.1 instead", ln.Addr())
+	}
 	g, err := webgear.New(o)
 	if err != nil {
-		return usageError("%w", err)
+		text := strings.TrimPrefix(err.Error(), "webgear: ") // our own name comes first anyway
+		if flags.config != "" && !flags.optionKeys["custom_data_location"] {
+			return &exitError{exitConfig, fmt.Errorf("settings file %s: options: %s", flags.config, text)}
+		}
+		return usageError("--options: %s", text)
 	}
 	return serve(ctx, g, ln, src, devices, log, func(err *device.OpError) error { return sourceError(c, flags, err) })
 }
@@ -133,9 +141,9 @@ func sourceError(c config.Config, flags *runFlags, err *device.OpError) error {
 		remedy = ". " + status.CauseOf(err).Remedy
 	}
 	if flags.set["source"] || flags.config == "" {
-		return usageError("--source %s: %w%s", c.Camera.Source, err, remedy)
+		return usageError("--source %s: %w%s", source.Shown(c.Camera.Source), err, remedy)
 	}
-	return &exitError{exitConfig, fmt.Errorf("settings file %s: camera.source %s: %w%s", flags.config, c.Camera.Source, err, remedy)}
+	return &exitError{exitConfig, fmt.Errorf("settings file %s: camera.source %s: %w%s", flags.config, source.Shown(c.Camera.Source), err, remedy)}
 }
 
 // url is what a person types for an address we listen on.

@@ -53,6 +53,9 @@ type Options struct {
 	Keys map[string]any
 }
 
+// maxBorder bounds BORDER_SIZE in pixels, as the driver does, and the radius.
+const maxBorder = 512
+
 // keys are Options.Keys taken apart.
 type keys struct {
 	want       device.Format // from CAP_PROP_FRAME_WIDTH, _HEIGHT, _FPS and _FOURCC
@@ -130,8 +133,8 @@ func (k *keys) take(name string, v any) (reason string) {
 		}
 		return ""
 	case "SMOOTHING_RADIUS", "BORDER_SIZE":
-		if !isNumber || number < 0 || number != float64(int(number)) {
-			return "must be a whole number"
+		if !isNumber || number != float64(int(number)) || number < 0 || number > maxBorder {
+			return fmt.Sprintf("must be a whole number from 0 to %d", maxBorder)
 		}
 		if name == "BORDER_SIZE" {
 			k.stabilize.BorderSize = int(number)

@@ -11,9 +11,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -21,12 +23,13 @@ import (
 	"github.com/webgear-pi/webgear/device"
 	"github.com/webgear-pi/webgear/device/ffmpeg"
 	"github.com/webgear-pi/webgear/device/httpjpeg"
+	"github.com/webgear-pi/webgear/device/libcamera"
 	"github.com/webgear-pi/webgear/device/testsrc"
 	"github.com/webgear-pi/webgear/device/v4l2"
 )
 
 // Forms says what a source may be, for help and errors.
-const Forms = "auto, test, test:1280x720@30, an index such as 0, a device such as /dev/video0 or /dev/v4l/by-id/…, " +
+const Forms = "auto, test, test:1280x720@30, an index such as 0, a device such as /dev/video0 or /dev/v4l/by-id/…, csi:0 for the Pi's own camera, " +
 	"a recording or video file, a folder of .jpg files, an address (http, https, rtsp, rtmp, rtp, udp, srt), or a GStreamer pipeline that ends in appsink"
 
 // Source is where pictures come from, ready to be opened.
@@ -45,39 +48,48 @@ type Source struct {
 }
 
 // sizeSuffix is the size that may follow a camera: /dev/video0:1280x720@30.
-var sizeSuffix = regexp.MustCompile(`:(\d+x\d+(?:@[0-9.]+)?)$`) //nolint:gochecknoglobals // compiled once, never changed
+var sizeSuffix = regexp.MustCompile(`:(\d+x\d+(?:@[0-9.]+)?)$`)
 
 // parser is what Parse knows.
 type parser struct {
 	opt  Options
 	keys keys
 	drv  *v4l2.Driver
+	pi   *libcamera.Driver
 	log  *slog.Logger
 }
 
 // Parse finds out what spec means. It opens nothing; an error says that there is
 // no such kind of source, and what there is instead.
 func Parse(spec string, opt Options, drv *v4l2.Driver, log *slog.Logger) (*Source, error) {
-	p := &parser{opt: opt, keys: parseKeys(opt.Keys, log), drv: drv, log: log}
+	p := &parser{opt: opt, keys: parseKeys(opt.Keys, log), drv: drv, log: log, pi: libcamera.New(libcamera.Config{Logger: log})}
 	p.opt.Want = merge(opt.Want, p.keys.want)
 	name, err := p.cutSize(spec)
 	if err != nil {
 		return nil, err
+	}
+	ref, pi := isPi(name)
+	if !pi && name != "auto" && opt.API != PiGear {
+		for _, key := range slices.Sorted(maps.Keys(p.keys.others)) {
+			log.Warn("source option discarded", "key", key, "reason", "is for the Pi's own camera")
+		}
 	}
 	switch opt.API {
 	case "", CamGear:
 	case FFGear:
 		return p.ffgear(spec, name), nil
 	case PiGear:
-		return nil, errors.New("the camera on the ribbon cable (pigear) is not supported yet: use a USB camera")
+		return p.picam(p.cameraNum()), nil
 	default:
 		return nil, fmt.Errorf("unknown api %q: use camgear, pigear or ffgear", opt.API)
 	}
 	switch {
+	case pi:
+		return p.picam(ref), nil
 	case name == "auto":
 		return p.auto(), nil
 	case name == "test":
-		return &Source{Want: p.opt.Want, Open: p.pattern("")}, nil
+		return p.native(&Source{Want: p.opt.Want, Open: p.pattern("")}), nil
 	case strings.HasPrefix(name, "test:"):
 		_, _, _, err := device.ParseSize(strings.TrimPrefix(name, "test:"))
 		return nil, fmt.Errorf("source %q: %w", spec, err)
@@ -100,7 +112,7 @@ func (p *parser) cutSize(spec string) (name string, err error) {
 		return spec, nil
 	}
 	name = strings.TrimSuffix(spec, m[0])
-	if name != "auto" && name != "test" && !isIndex(name) && !strings.HasPrefix(filepath.Clean(name), "/dev/") {
+	if name != "auto" && name != "test" && !strings.HasPrefix(name, "csi") && !isIndex(name) && !strings.HasPrefix(filepath.Clean(name), "/dev/") {
 		return spec, nil // part of a file's name or an address
 	}
 	w, h, rate, err := device.ParseSize(m[1])
@@ -115,14 +127,15 @@ func (p *parser) cutSize(spec string) (name string, err error) {
 func (p *parser) other(spec string) (*Source, error) {
 	info, err := os.Stat(spec)
 	kind := ffmpeg.Detect(spec)
+	plain := !p.opt.Stabilize && p.opt.Colorspace == "" && len(p.keys.extra) == 0
 	switch {
-	case err == nil && info.IsDir(), isJPEGName(spec) && kind == ffmpeg.KindFile && !strings.ContainsRune(spec, '%'):
-		return &Source{Want: p.opt.Want, Open: func(ctx context.Context) (device.Camera, error) {
+	case err == nil && info.IsDir(), plain && isJPEGName(spec) && kind == ffmpeg.KindFile && !strings.ContainsRune(spec, '%'):
+		return p.native(&Source{Want: p.opt.Want, Open: func(ctx context.Context) (device.Camera, error) {
 			return opened(testsrc.OpenReplay(ctx, spec, testsrc.ReplayOptions{Rate: p.opt.Want.Rate, Loop: p.opt.Loop}))
-		}}, nil
+		}}), nil
 	case p.opt.StreamMode:
 		return p.child(spec, ffmpeg.KindSite), nil
-	case isHTTP(spec) && !p.opt.Stabilize && p.opt.Colorspace == "" && len(p.keys.extra) == 0:
+	case isHTTP(spec) && plain:
 		return &Source{Want: p.opt.Want, Open: func(ctx context.Context) (device.Camera, error) { return p.openHTTP(ctx, spec) }}, nil
 	case kind != ffmpeg.KindFile, err == nil, strings.ContainsAny(spec, "/%"), filepath.Ext(spec) != "":
 		return p.child(spec, kind), nil
@@ -146,11 +159,35 @@ func (p *parser) camera(open func(context.Context) (device.Camera, error)) *Sour
 			}
 			o := p.ffmpegOptions(ffmpeg.KindDevice)
 			o.Demuxer = "v4l2"
+			o.Extra = p.asV4L2()
 			return opened(ffmpeg.Open(ctx, path, o))
 		}
+		return s // the delay is ffmpeg's as well
 	}
-	return s
+	p.warnExtra()
+	return p.delayed(s)
 }
+
+// asV4L2 adds what is wanted of a camera to FFmpeg's options, in the words of
+// its demuxer v4l2. The driver grants what is nearest.
+func (p *parser) asV4L2() map[string]string {
+	want, extra := p.opt.Want, maps.Clone(p.keys.extra)
+	set := func(name, value string) {
+		if _, ok := extra[name]; !ok {
+			extra[name] = value
+		}
+	}
+	if want.Width > 0 && want.Height > 0 {
+		set("-video_size", fmt.Sprintf("%dx%d", want.Width, want.Height))
+	}
+	if want.Rate.Float() > 0 {
+		set("-framerate", fmt.Sprintf("%d/%d", want.Rate.Num, want.Rate.Den))
+	}
+	return extra
+}
+
+// sorted gives the names in a map in a fixed order.
+func sorted(m map[string]string) []string { return slices.Sorted(maps.Keys(m)) }
 
 // ffgear reads everything through ffmpeg; an index is a device there.
 func (p *parser) ffgear(spec, name string) *Source {
@@ -162,6 +199,9 @@ func (p *parser) ffgear(spec, name string) *Source {
 		}
 	} else if p.opt.Demuxer != "" {
 		kind = ffmpeg.KindDevice
+	}
+	if p.opt.Demuxer == "v4l2" {
+		p.keys.extra = p.asV4L2()
 	}
 	return p.child(spec, kind)
 }
@@ -194,7 +234,7 @@ func (p *parser) openHTTP(ctx context.Context, address string) (device.Camera, e
 		return nil, err
 	}
 	if _, err = cam.Modes(ctx); err == nil {
-		return cam, nil
+		return p.late(cam), nil
 	}
 	err = errors.Join(err, cam.Close())
 	if !errors.Is(err, device.ErrUnsupported) {
@@ -227,8 +267,15 @@ func (p *parser) openIndex(ctx context.Context, n int) (device.Camera, error) {
 // the synthetic camera, and gives way when a real one appears.
 func (p *parser) auto() *Source {
 	var seen atomic.Bool
+	openPi := p.openPi("")
 	synthetic := p.pattern("No camera found. This is a test picture; plug a camera in and it is shown.")
 	s := p.camera(func(ctx context.Context) (device.Camera, error) {
+		if cam, found, err := p.firstPi(ctx, openPi); found {
+			if err == nil {
+				seen.Store(true)
+			}
+			return cam, err
+		}
 		cameras, err := usable(ctx, p.drv)
 		if err != nil {
 			p.log.Warn("cameras not listed", "err", err)
@@ -254,7 +301,7 @@ func (p *parser) auto() *Source {
 	s.Auto = true
 	s.Better = func(ctx context.Context) bool {
 		cameras, err := usable(ctx, p.drv)
-		return err == nil && len(cameras) > 0
+		return err == nil && len(cameras) > 0 || p.hasPi(ctx)
 	}
 	return s
 }
