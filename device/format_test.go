@@ -61,8 +61,13 @@ func TestRateIsExact(t *testing.T) {
 		want Rate
 		text string
 	}{
-		{30, Rate{30, 1}, "30"}, {29.97, Rate{2997, 100}, "29.97"}, {7.5, Rate{15, 2}, "7.5"}, {0.1, Rate{1, 10}, "0.1"},
-		{100, Rate{100, 1}, "100"}, {0, Rate{}, "0"}, {-1, Rate{}, "0"},
+		{30, Rate{30, 1}, "30"},
+		{29.97, Rate{2997, 100}, "29.97"},
+		{7.5, Rate{15, 2}, "7.5"},
+		{0.1, Rate{1, 10}, "0.1"},
+		{100, Rate{100, 1}, "100"},
+		{0, Rate{}, "0"},
+		{-1, Rate{}, "0"},
 	} {
 		r := FPS(tt.fps)
 		if r != tt.want || r.String() != tt.text {

@@ -159,6 +159,8 @@ type session struct {
 	// intervals are the latest gaps between valid pictures.
 	intervals [32]time.Duration
 	next      int
+	// wasSilent says that the latest valid picture ended a silence.
+	wasSilent bool
 	// working is set while a picture is checked or encoded: then nobody can say
 	// that the camera is silent.
 	working bool

@@ -265,6 +265,29 @@ func TestCameraThatGetsSlowInTheDarkIsNotStalled(t *testing.T) {
 	})
 }
 
+func TestSlowSourceThatDoesNotTellItsRateIsLearned(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		src := devicetest.NewFakeSource(devicetest.FakeOptions{Modes: []device.Mode{{FourCC: device.MJPG, Width: 64, Height: 48}}})
+		r := start(t, src, nil)
+		cam := <-src.Cameras()
+		if _, err := cam.WaitStarted(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		feed := func(n int) {
+			for i := range n {
+				cam.Send(devicetest.JPEG(uint32(i), 64, 48))
+				time.Sleep(1500 * time.Millisecond)
+			}
+		}
+		feed(4)
+		r.shown()
+		feed(10)
+		if got := r.shown(); got != "live" {
+			t.Errorf("the viewer saw %q", got)
+		}
+	})
+}
+
 func TestBadPicturesAreNeverShownAndNamedWhenNoGoodOneComes(t *testing.T) {
 	good := devicetest.JPEG(1, 64, 48)
 	for name, tt := range map[string]struct {

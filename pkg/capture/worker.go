@@ -26,7 +26,7 @@ func (w *worker) encoderName() string {
 	switch {
 	case w.enc != nil:
 		return w.enc.Name()
-	case w.rework != nil:
+	case w.rework != nil && w.rework.Name() != "":
 		return "camera, changed by " + w.rework.Name()
 	}
 	return "camera"
@@ -103,10 +103,14 @@ func (s *Supervisor) good(b *device.Buffer, f *device.Frame, repaired bool, samp
 	now := time.Now()
 	s.countGapLocked(b)
 	ss := &s.session
-	if !ss.lastGood.IsZero() && s.st.State == status.Online {
+	// A single long silence is a stall and no measure of the camera's pace. One
+	// after another they are: this camera is slow.
+	silent := s.st.State != status.Online
+	if !ss.lastGood.IsZero() && (!silent || ss.wasSilent) {
 		ss.intervals[ss.next] = now.Sub(ss.lastGood)
 		ss.next = (ss.next + 1) % len(ss.intervals)
 	}
+	ss.wasSilent = silent
 	ss.lastGood, ss.invalid, ss.working = now, nil, false
 	s.width, s.height, s.sampling = f.Width, f.Height, sampling
 	if repaired {

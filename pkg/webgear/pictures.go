@@ -81,7 +81,8 @@ func (untouched) Rework(picture []byte, width, height int) (out []byte, w, h int
 	return picture, width, height, nil
 }
 
-func (untouched) Name() string { return "nothing" }
+// Name is empty: nobody changes anything.
+func (untouched) Name() string { return "" }
 
 func (untouched) Close() {}
 
