@@ -5,8 +5,9 @@
 // It reads pictures from a [fanout.Hub] and never writes to them; what the
 // camera does, and when the stream ends, is decided by whoever owns the hub.
 //
-// [Server.Run] owns every goroutine: one per viewer, one that notices when it
-// leaves, and those of the HTTP library. All methods may be called from any
+// [Server.Run] owns every goroutine: the sender of all viewers with a bare socket
+// and the one that watches their connections; two for every other viewer, such
+// as over TLS; and those of the HTTP library. All methods may be called from any
 // goroutine.
 package server
 
@@ -101,6 +102,9 @@ type Server struct {
 	startedAt time.Time
 	viewers   registry
 	snapshots atomic.Uint64
+	// fan sends to the viewers with a bare socket; nil where the kernel has not
+	// what it needs. Set by Run.
+	fan *fan
 	// part is the newest picture with its part header, shared by all viewers.
 	part atomic.Pointer[mjpeg.Encoded]
 	// conns are the connections that fasthttp holds.
@@ -184,7 +188,15 @@ func (s *Server) Stream() status.Stream {
 func (s *Server) Run(ctx context.Context, ln net.Listener) error {
 	// Viewers outlive ctx by the grace time.
 	viewersCtx, cutViewers := context.WithCancel(context.WithoutCancel(ctx))
-	defer cutViewers()
+	var sending sync.WaitGroup
+	defer sending.Wait()
+	defer cutViewers() // before the wait: the fan ends with it
+	if fan, err := newFan(s); err != nil {
+		s.log.Warn("viewers are served by a goroutine each", "err", err)
+	} else {
+		s.fan = fan
+		sending.Go(func() { fan.run(viewersCtx) })
+	}
 	s.addRoutes(ctx, viewersCtx)
 	ln = &onceListener{Listener: ln}
 

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/webgear-pi/webgear/device/netsend"
 	"github.com/webgear-pi/webgear/pkg/fanout"
 	"github.com/webgear-pi/webgear/pkg/status"
 )
@@ -20,9 +21,17 @@ type viewer struct {
 	id        uint64
 	address   string
 	userAgent string
+	key       string // what it calls itself
 	since     time.Time
-	conn      net.Conn
+	head      []byte // what comes before the first part
+	advance   bool   // part headers are sent in advance
+	pace      pace   // its sender's own
 	sub       *fanout.Subscriber
+	// One of the two: a bare socket is served by the fan, any other connection
+	// by a goroutine of its own.
+	sock *netsend.Socket
+	conn net.Conn
+	job  job // the fan's own
 
 	frames atomic.Uint64
 	bytes  atomic.Uint64
@@ -33,10 +42,12 @@ func (v *viewer) status(now time.Time) status.Viewer {
 	return status.Viewer{
 		ID:        v.id,
 		Address:   v.address,
+		Key:       v.key,
 		UserAgent: v.userAgent,
 		Since:     v.since,
 		Frames:    v.frames.Load(),
 		Dropped:   v.sub.Dropped(),
+		Skipped:   v.sub.Skipped(),
 		Bytes:     v.bytes.Load(),
 		FPS:       v.rate.perSecond(now),
 	}
@@ -123,7 +134,9 @@ func (r *registry) cut() {
 	defer r.mu.Unlock()
 	r.isCut = true
 	for _, v := range r.viewers {
-		_ = v.conn.Close() // nobody is left to tell
+		if v.conn != nil { // the fan closes its sockets itself
+			_ = v.conn.Close() // nobody is left to tell
+		}
 	}
 }
 
@@ -137,6 +150,29 @@ func (r *registry) list(now time.Time) (viewers []status.Viewer, total uint64) {
 	}
 	slices.SortFunc(viewers, func(a, b status.Viewer) int { return cmp.Compare(a.ID, b.ID) })
 	return viewers, r.total
+}
+
+// pace spreads the pictures of a viewer that wants fewer than there are evenly.
+// Its zero value lets every picture pass.
+type pace struct {
+	interval time.Duration
+	due      time.Time // a point of the grid: when the next picture should go
+}
+
+// ready reports whether a picture may go. It takes the one nearest to the grid,
+// so a camera that is a little early or late does not make pictures uneven.
+func (p *pace) ready(now time.Time) bool {
+	return p.interval == 0 || !now.Before(p.due.Add(-p.interval/2))
+}
+
+// took notes that a picture went.
+func (p *pace) took(now time.Time) {
+	if p.interval == 0 {
+		return
+	}
+	if p.due = p.due.Add(p.interval); p.due.Before(now.Add(-p.interval / 2)) {
+		p.due = now.Add(p.interval) // there were none for a while: begin anew
+	}
 }
 
 // rateWindow is over how long a frame rate is measured. Chosen: long enough for
