@@ -20,6 +20,7 @@ type Memory struct {
 	places []place
 	next   int
 	age    uint64
+	vector vector
 }
 
 // place is one message in the file.
@@ -69,14 +70,14 @@ func (m *Memory) Put(pieces [][]byte) (Message, error) {
 		// that part, for those who have it under way too.
 		page := int64(os.Getpagesize())
 		length := (old.size + page - 1) / page * page
-		if err := unix.Fallocate(m.fd, unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, offset, length); err != nil {
+		if err := punch(m.fd, offset, length); err != nil {
 			return Message{}, os.NewSyscallError("fallocate", err)
 		}
 	}
 	// Noted before the write, so that what a failed one leaves is punched out.
 	m.places[i].size = size
 	for at := int64(0); at < size; {
-		n, err := unix.Pwritev(m.fd, pieces, offset+at)
+		n, err := pwritev(m.fd, &m.vector, pieces, offset+at)
 		if errors.Is(err, unix.EINTR) {
 			continue
 		}
@@ -101,7 +102,7 @@ func (m *Memory) Send(s *Socket, msg Message, from int) (int, error) {
 	offset := int64(msg.place)*placeStride + int64(from)
 	left := int(m.places[msg.place].size) - from
 	for {
-		n, err := unix.Sendfile(s.fd, m.fd, &offset, left)
+		n, err := sendfile(s.fd, m.fd, offset, left)
 		switch {
 		case err == nil:
 			return n, nil

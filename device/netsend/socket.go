@@ -14,6 +14,7 @@ type Socket struct {
 	fd     int
 	tcp    bool
 	fitted int // bytes that the send buffer was sized for
+	vector vector
 }
 
 // minBuffer is the least the kernel may hold for a socket, in bytes. Chosen:
@@ -36,7 +37,7 @@ var ErrTalkative = errors.New("peer sends too much")
 // nothing.
 func (s *Socket) Write(pieces [][]byte) (int, error) {
 	for {
-		n, err := unix.Writev(s.fd, pieces)
+		n, err := writev(s.fd, &s.vector, pieces)
 		switch {
 		case err == nil:
 			return n, nil

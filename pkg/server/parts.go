@@ -62,11 +62,16 @@ func (p *parts) stored(e *mjpeg.Encoded, viewers int) netsend.Message {
 	return msg
 }
 
+// sharedBytes is from how many bytes per picture, all viewers together, storing it
+// once is cheaper than copying it for each. Measured on two x86-64 cores with
+// kernel 6.18, processor time of the whole server per picture and viewer, copied
+// and shared: 8 viewers of 56 KB 47 and 48 µs, 8 of 100 KB 66 and 66, 32 of 30 KB
+// 15 and 15, 32 of 56 KB 22 and 17, 32 of 100 KB 30 and 25.
+const sharedBytes = 1 << 20
+
 // sharingPays reports whether a picture of so many bytes is cheaper stored once
 // than copied for so many viewers.
-func sharingPays(size, viewers int) bool {
-	return viewers >= 8 && size >= 32<<10
-}
+func sharingPays(size, viewers int) bool { return size*viewers >= sharedBytes }
 
 // send gives v's socket what is left of its picture, by one system call. shared
 // tells whether it came from shared memory.
