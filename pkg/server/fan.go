@@ -113,7 +113,7 @@ func (f *fan) drop(v *viewer) {
 	v.sock.Close()
 	v.sub.Close()
 	f.srv.viewers.remove(v)
-	f.srv.viewers.release()
+	f.srv.viewers.release(v.host)
 }
 
 // run sends until ctx ends, and then lets go of everybody.
@@ -380,5 +380,5 @@ func (f *fan) lose(v *viewer, err error) {
 	v.sub.Close()
 	f.srv.viewers.remove(v)
 	f.srv.logEnd(v, err)
-	f.srv.viewers.release()
+	f.srv.viewers.release(v.host)
 }

@@ -3,9 +3,11 @@ package server
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -41,9 +43,22 @@ func (s *Server) video(ctx context.Context, c *fiber.Ctx) error {
 		}
 		return nil
 	}
-	if !s.viewers.admit() {
-		c.Set(fiber.HeaderRetryAfter, "5")
-		return fiber.NewError(fiber.StatusServiceUnavailable, "the server is shutting down")
+	wish, err := parseWish(c)
+	if err != nil {
+		return s.fail(c, fiber.StatusBadRequest, "", err.Error())
+	}
+	host := c.Context().RemoteIP().String()
+	switch s.viewers.admit(host, s.opts.MaxViewers, s.opts.MaxViewersPerAddress) {
+	case refusedStopping:
+		s.figures.stopping.Add(1)
+		return unavailable(c, "5", "the server is shutting down")
+	case refusedTotal:
+		s.figures.refusedTotal.Add(1)
+		return unavailable(c, "10", "too many viewers: "+strconv.Itoa(s.opts.MaxViewers)+" are watching")
+	case refusedHost:
+		s.figures.refusedHost.Add(1)
+		return unavailable(c, "10", "too many viewers from your address: "+strconv.Itoa(s.opts.MaxViewersPerAddress)+" are watching")
+	case admitted:
 	}
 	// Nothing of c is valid once the handler has returned: copy it. What
 	// middleware put into the response, such as CORS headers, goes out with ours.
@@ -53,6 +68,13 @@ func (s *Server) video(ctx context.Context, c *fiber.Ctx) error {
 		userAgent: shorten(strings.Clone(c.Get(fiber.HeaderUserAgent)), 200),
 		since:     time.Now(),
 		head:      mjpeg.AppendHead(nil, c.Context().Request.Header.IsHTTP11(), extra...),
+		host:      host,
+		key:       wish.key,
+		advance:   wish.advance,
+		pace:      pace{interval: wish.interval},
+	}
+	if v.advance {
+		v.head = mjpeg.AppendAdvance(v.head)
 	}
 	c.Context().HijackSetNoResponse(true)
 	c.Context().Hijack(func(conn net.Conn) {
@@ -64,12 +86,45 @@ func (s *Server) video(ctx context.Context, c *fiber.Ctx) error {
 		if s.fan != nil && s.fan.take(v, conn) {
 			return // with its memory: fasthttp keeps 12 KiB per request that is being handled
 		}
-		defer s.viewers.release()
+		defer s.viewers.release(host)
 		defer v.sub.Close()
 		v.conn = conn
 		s.serveViewer(ctx, v)
 	})
 	return nil
+}
+
+// wish is what a viewer asks for in its query.
+type wish struct {
+	interval time.Duration // between pictures; 0 takes all
+	key      string
+	advance  bool
+}
+
+// parseWish reads ?fps=, ?key= and ?advance_headers=. Other arguments are for other
+// servers, or against caches, and mean nothing.
+func parseWish(c *fiber.Ctx) (wish, error) {
+	w := wish{key: shorten(strings.Clone(c.Query("key")), 64)}
+	switch c.Query("advance_headers") {
+	case "1", "true", "yes":
+		w.advance = true
+	}
+	if text := c.Query("fps"); text != "" {
+		fps, err := strconv.ParseFloat(text, 64)
+		if err != nil || !(fps == 0 || fps >= 0.1 && fps <= 1000) {
+			return w, fmt.Errorf("fps=%s: use 0.1 to 1000 pictures per second, or 0 for all", shorten(strings.Clone(text), 20))
+		}
+		if fps > 0 {
+			w.interval = time.Duration(float64(time.Second) / fps)
+		}
+	}
+	return w, nil
+}
+
+// unavailable answers that it may work later, after so many seconds.
+func unavailable(c *fiber.Ctx, seconds, text string) error {
+	c.Set(fiber.HeaderRetryAfter, seconds)
+	return fiber.NewError(fiber.StatusServiceUnavailable, text)
 }
 
 // ownFields returns the header fields that middleware set, but for those that
@@ -112,6 +167,7 @@ func (s *Server) serveViewer(ctx context.Context, v *viewer) {
 
 // logEnd tells how a viewer ended; err is nil after the final picture.
 func (s *Server) logEnd(v *viewer, err error) {
+	s.figures.ended(err)
 	args := []any{
 		"viewer", v.id, "address", v.address, "frames", v.frames.Load(),
 		"dropped", v.sub.Dropped(), "duration_seconds", time.Since(v.since).Seconds(),
@@ -205,7 +261,11 @@ func (v *viewer) appendPart(pieces [][]byte, e *mjpeg.Encoded, final bool) [][]b
 }
 
 // delivered counts a picture whose last byte the kernel has taken.
-func (s *Server) delivered(v *viewer, _ *device.Frame, now time.Time) {
+func (s *Server) delivered(v *viewer, frame *device.Frame, now time.Time) {
+	// The first picture may be old: nobody sent it before the viewer came.
+	if v.frames.Load() > 0 {
+		s.figures.handed.Observe(now.Sub(frame.PublishedAt))
+	}
 	v.frames.Add(1)
 	v.rate.count(now)
 }
@@ -217,7 +277,9 @@ func (s *Server) encoded(frame *device.Frame) *mjpeg.Encoded {
 		return e
 	}
 	e := mjpeg.Encode(frame)
-	s.part.Store(e)
+	if old := s.part.Swap(e); old == nil || old.Frame != frame {
+		s.figures.published.Observe(frame.PublishedAt.Sub(frame.CapturedAt))
+	}
 	return e
 }
 

@@ -39,6 +39,7 @@ const (
 	pathSnapshot = "/snapshot"
 	pathState    = "/state"
 	pathHealth   = "/healthz"
+	pathMetrics  = "/metrics"
 	pathStatic   = "/static"
 )
 
@@ -85,6 +86,10 @@ type Options struct {
 	// and the snapshot; "" means "*", which programs such as Mainsail need to
 	// read the pictures from a page of their own, "-" means no such header.
 	AllowOrigin string
+	// MaxViewers bounds how many may watch at once, MaxViewersPerAddress how many of
+	// them from one address; 0 means no bound. Who is too many gets 503.
+	MaxViewers           int
+	MaxViewersPerAddress int
 	// SkipPages leaves out the page and the static files, and answers every
 	// error in JSON.
 	SkipPages bool
@@ -102,6 +107,7 @@ type Server struct {
 	startedAt time.Time
 	viewers   registry
 	snapshots atomic.Uint64
+	figures   figures
 	// fan sends to the viewers with a bare socket; nil where the kernel has not
 	// what it needs. Set by Run.
 	fan *fan
@@ -167,7 +173,7 @@ func checkVideoPath(p string) error {
 	if !regexp.MustCompile(`^(/[A-Za-z0-9._~-]+)+$`).MatchString(p) || strings.Contains(p, "/.") {
 		return fmt.Errorf("video path %q: write it as /name or /folder/name with letters, digits and . _ ~ -", p)
 	}
-	for _, taken := range []string{pathSnapshot, pathState, pathHealth, pathStatic} {
+	for _, taken := range []string{pathSnapshot, pathState, pathHealth, pathMetrics, pathStatic} {
 		if p == taken || strings.HasPrefix(p, taken+"/") {
 			return fmt.Errorf("video path %q: %s has its own meaning", p, taken)
 		}
@@ -281,9 +287,33 @@ func (s *Server) addRoutes(ctx, viewersCtx context.Context) {
 	s.app.Get(pathSnapshot, func(c *fiber.Ctx) error { return s.snapshot(ctx, c) })
 	s.app.Get(pathState, s.state)
 	s.app.Get(pathHealth, s.health)
+	s.app.Get(pathMetrics, s.metrics)
+	s.addAliases(ctx, viewersCtx)
 	if !s.opts.SkipPages {
 		s.app.Get(pathPage, s.page)
 		s.app.Get(pathStatic+"/*", s.static)
+	}
+}
+
+// addAliases adds the paths under which programs written for ustreamer,
+// mjpg-streamer and crowsnest look for the same.
+func (s *Server) addAliases(ctx, viewersCtx context.Context) {
+	video := func(c *fiber.Ctx) error { return s.video(viewersCtx, c) }
+	snapshot := func(c *fiber.Ctx) error { return s.snapshot(ctx, c) }
+	for _, p := range []string{"/stream", "/stream.mjpg"} {
+		s.app.Get(p, video)
+	}
+	s.app.Get("/snapshot.jpg", snapshot)
+	for _, p := range []string{pathPage, "/webcam", "/webcam/"} {
+		s.app.Get(p, func(c *fiber.Ctx) error {
+			switch action, _, _ := strings.Cut(c.Query("action"), "?"); action { // crowsnest appends "?t=…" to it
+			case "stream":
+				return video(c)
+			case "snapshot":
+				return snapshot(c)
+			}
+			return c.Next()
+		})
 	}
 }
 

@@ -20,6 +20,7 @@ import (
 type viewer struct {
 	id        uint64
 	address   string
+	host      string // of the address, for the limit
 	userAgent string
 	key       string // what it calls itself
 	since     time.Time
@@ -64,27 +65,52 @@ type registry struct {
 	draining bool               // guarded by mu
 	isCut    bool               // guarded by mu
 	admitted int                // guarded by mu; registered or about to be
+	hosts    map[string]int     // guarded by mu; of them, by where they come from
+	past     status.Viewer      // guarded by mu; counters of those who left
 	total    uint64             // guarded by mu; ever registered
 	viewers  map[uint64]*viewer // guarded by mu
 	empty    chan struct{}      // closed when draining and none is left
 }
 
-// admit makes room for one more viewer; release must follow. It reports false
-// during shutdown.
-func (r *registry) admit() bool {
+// refusal says why a viewer is not admitted.
+type refusal int
+
+// Reasons.
+const (
+	admitted refusal = iota
+	refusedStopping
+	refusedTotal
+	refusedHost
+)
+
+// admit makes room for one more viewer from host; release must follow unless it
+// is refused.
+func (r *registry) admit(host string, limit, limitPerHost int) refusal {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.draining {
-		return false
+	switch {
+	case r.draining:
+		return refusedStopping
+	case limit > 0 && r.admitted >= limit:
+		return refusedTotal
+	case limitPerHost > 0 && r.hosts[host] >= limitPerHost:
+		return refusedHost
 	}
+	if r.hosts == nil {
+		r.hosts = map[string]int{}
+	}
+	r.hosts[host]++
 	r.admitted++
-	return true
+	return admitted
 }
 
 // release undoes admit.
-func (r *registry) release() {
+func (r *registry) release(host string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.hosts[host]--; r.hosts[host] == 0 {
+		delete(r.hosts, host)
+	}
 	r.admitted--
 	if r.draining && r.admitted == 0 {
 		close(r.empty)
@@ -112,7 +138,33 @@ func (r *registry) add(v *viewer) bool {
 func (r *registry) remove(v *viewer) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	delete(r.viewers, v.id)
+	if r.viewers[v.id] == v {
+		delete(r.viewers, v.id)
+		r.past = plus(r.past, v.status(time.Time{}))
+	}
+}
+
+// plus adds the counters of two viewers.
+func plus(a, b status.Viewer) status.Viewer {
+	return status.Viewer{Frames: a.Frames + b.Frames, Dropped: a.Dropped + b.Dropped, Skipped: a.Skipped + b.Skipped, Bytes: a.Bytes + b.Bytes}
+}
+
+// sums are the counters of all viewers, past ones included.
+type sums struct {
+	status.Viewer
+	now   int
+	total uint64
+}
+
+// sums adds everything up.
+func (r *registry) sums(now time.Time) sums {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	all := sums{Viewer: r.past, now: len(r.viewers), total: r.total}
+	for _, v := range r.viewers {
+		all.Viewer = plus(all.Viewer, v.status(now))
+	}
+	return all
 }
 
 // drain admits nobody from now on and returns a channel that is closed when the
