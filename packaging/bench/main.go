@@ -31,13 +31,16 @@ import (
 	"github.com/webgear-pi/webgear/pkg/server"
 )
 
+const tableHead = "| viewers × picture | server | CPU µs per picture | ratio | delay p50 ms | p99 ms | ratio | first picture p50 ms | max ms | resident MB | lost |\n" +
+	"|---|---|---|---|---|---|---|---|---|---|---|\n"
+
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	err := run(ctx, os.Args[1:], os.Stdout)
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
-		os.Exit(1)
+		os.Exit(1) //nolint:forbidigo // this is a main
 	}
 }
 
@@ -61,8 +64,9 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if err := compile(ctx, dir); err != nil {
 		return err
 	}
-	fmt.Fprintln(out, "| viewers × picture | server | CPU µs per picture | ratio | delay p50 ms | p99 ms | ratio | first picture p50 ms | max ms | resident MB | lost |")
-	fmt.Fprintln(out, "|---|---|---|---|---|---|---|---|---|---|---|")
+	if _, err := io.WriteString(out, tableHead); err != nil {
+		return err
+	}
 	for l := range strings.SplitSeq(*loads, ",") {
 		var load load
 		if _, err := fmt.Sscanf(l, "%dx%d@%d", &load.viewers, &load.size, &load.fps); err != nil {
@@ -124,8 +128,10 @@ func compare(ctx context.Context, out io.Writer, dir string, l load, rounds int)
 	names := map[string]string{"writev": "C, epoll and writev", "sendfile": "C, epoll and sendfile", "webgear": "webgear"}
 	for _, s := range servers {
 		m := middle(results[s])
-		fmt.Fprintf(out, "| %d × %d KB | %s | %.1f | %.2f | %.2f | %.2f | %.2f | %.1f | %.1f | %.1f | %.0f |\n",
-			l.viewers, l.size/1000, names[s], m.cpu, m.cpu/floor.cpu, m.p50, m.p99, m.p99/floor.p99, m.first50, m.firstMax, m.rss, m.lost)
+		if _, err := fmt.Fprintf(out, "| %d × %d KB | %s | %.1f | %.2f | %.2f | %.2f | %.2f | %.1f | %.1f | %.1f | %.0f |\n",
+			l.viewers, l.size/1000, names[s], m.cpu, m.cpu/floor.cpu, m.p50, m.p99, m.p99/floor.p99, m.first50, m.firstMax, m.rss, m.lost); err != nil {
+			return err
+		}
 	}
 	return nil
 }
