@@ -29,6 +29,7 @@ func TestConnectionsThatComeAndGoLeaveNothing(t *testing.T) {
 	r := start(t, Options{ViewerTimeout: 5 * time.Second})
 	data := strings.Repeat("x", 50_000)
 	r.hub.Publish(picture(data))
+	raw(t, r.addr, "GET /state HTTP/1.1") // now all is open that stays so
 	files := openFiles(t)
 	stop := make(chan struct{})
 	var feeder, wg sync.WaitGroup
