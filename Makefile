@@ -106,7 +106,11 @@ fmt: $(GOLANGCI_LINT) ## Format the Go code
 	$(GOLANGCI_LINT) fmt ./...
 
 .PHONY: bench
-bench: need-build ## Benchmarks, in a form benchstat reads
+bench: need-build ## Cost of passing one picture to many viewers, next to the least it can cost
+	go run ./packaging/bench
+
+.PHONY: bench-go
+bench-go: need-build ## Go benchmarks, in a form benchstat reads
 	go test -run '^$$' -bench . -benchmem $(PKG)
 
 .PHONY: fuzz

@@ -5,9 +5,9 @@
 // exactly, because frames are numbered without gaps. One publisher, many
 // subscribers; publishing never waits for anybody.
 //
-// The hub holds a generation: the current frame and a channel that is closed
-// when the frame is superseded. A waiting subscriber needs no entry in a list,
-// so nobody can be forgotten there.
+// Publishing costs nothing when nobody waits: whoever waits for a frame first
+// makes the channel that wakes all who do, so there is no list of subscribers in
+// which one could be forgotten.
 package fanout
 
 import (
@@ -23,31 +23,22 @@ import (
 // delivered.
 var ErrClosed = errors.New("stream closed")
 
-// generation is one state of the hub. It never changes after it was stored,
-// but for superseded, which is closed when the next one takes its place.
-type generation struct {
-	frame      *device.Frame // nil before the first Publish
-	final      bool
-	superseded chan struct{}
-}
-
 // Hub holds the newest frame. Make one with New. All methods may be called from
 // any goroutine.
 type Hub struct {
-	current     atomic.Pointer[generation]
 	subscribers atomic.Int64
 
-	mu sync.Mutex // serialises Publish and Close, and guards seq
-	// seq numbers the frames, from 1 without gaps.
-	seq uint64
+	mu    sync.Mutex
+	frame *device.Frame // guarded by mu; the newest, nil before the first Publish
+	final bool          // guarded by mu; no frame will follow
+	seq   uint64        // guarded by mu; of the newest, from 1 without gaps
+	// changed is closed and forgotten by the next Publish; nil while nobody
+	// waits for that. Guarded by mu.
+	changed chan struct{}
 }
 
 // New returns a hub without a frame.
-func New() *Hub {
-	h := &Hub{}
-	h.current.Store(&generation{superseded: make(chan struct{})})
-	return h
-}
+func New() *Hub { return &Hub{} }
 
 // Publish makes f the newest frame and wakes every waiting subscriber. It sets
 // f.Seq; from here on nobody may write to f or to f.Data. After Close it does
@@ -61,22 +52,43 @@ func (h *Hub) Close(last *device.Frame) { h.replace(last, true) }
 func (h *Hub) replace(f *device.Frame, final bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	old := h.current.Load()
-	if old.final {
+	if h.final {
 		return
 	}
 	if f != nil {
 		h.seq++
 		f.Seq = h.seq
-	} else {
-		f = old.frame
+		h.frame = f
 	}
-	h.current.Store(&generation{frame: f, final: final, superseded: make(chan struct{})})
-	close(old.superseded)
+	h.final = final
+	if h.changed != nil {
+		close(h.changed)
+		h.changed = nil
+	}
+}
+
+// Changed returns a channel that is closed when something newer is published
+// than was there at the time of the call, or the hub is closed. To miss nothing,
+// call it first and look for the newest frame after that.
+func (h *Hub) Changed() <-chan struct{} {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.waitLocked()
+}
+
+func (h *Hub) waitLocked() <-chan struct{} {
+	if h.changed == nil {
+		h.changed = make(chan struct{})
+	}
+	return h.changed
 }
 
 // Latest returns the newest frame, or nil before the first one.
-func (h *Hub) Latest() *device.Frame { return h.current.Load().frame }
+func (h *Hub) Latest() *device.Frame {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.frame
+}
 
 // Subscribers returns how many subscriptions are open.
 func (h *Hub) Subscribers() int { return int(h.subscribers.Load()) }
@@ -89,11 +101,12 @@ func (h *Hub) Subscribe() *Subscriber {
 }
 
 // Subscriber is one consumer of a hub. Its methods are for one goroutine,
-// except Dropped, which any goroutine may call.
+// except Dropped and Skipped, which any goroutine may call.
 type Subscriber struct {
 	hub     *Hub
 	last    uint64
 	dropped atomic.Uint64
+	skipped atomic.Uint64
 	closed  bool
 }
 
@@ -102,28 +115,69 @@ type Subscriber struct {
 // the cause of ctx when that ended first, or ErrClosed.
 func (s *Subscriber) Next(ctx context.Context) (f *device.Frame, final bool, err error) {
 	for {
-		g := s.hub.current.Load()
-		if g.frame != nil && g.frame.Seq > s.last {
-			if s.last > 0 {
-				s.dropped.Add(g.frame.Seq - s.last - 1)
-			}
-			s.last = g.frame.Seq
-			return g.frame, g.final, nil
+		s.hub.mu.Lock()
+		f, final, err = s.takeLocked()
+		var changed <-chan struct{}
+		if f == nil && err == nil {
+			changed = s.hub.waitLocked()
 		}
-		if g.final {
-			return nil, true, ErrClosed
+		s.hub.mu.Unlock()
+		if changed == nil {
+			return f, final, err
 		}
 		select {
-		case <-g.superseded:
+		case <-changed:
 		case <-ctx.Done():
 			return nil, false, context.Cause(ctx)
 		}
 	}
 }
 
+// Take is Next without the wait: f is nil when there is nothing newer.
+func (s *Subscriber) Take() (f *device.Frame, final bool, err error) {
+	s.hub.mu.Lock()
+	defer s.hub.mu.Unlock()
+	return s.takeLocked()
+}
+
+// takeLocked takes the newest frame, with the hub's mutex held.
+func (s *Subscriber) takeLocked() (*device.Frame, bool, error) {
+	h := s.hub
+	if h.frame != nil && h.seq > s.last {
+		s.passed()
+		return h.frame, h.final, nil
+	}
+	if h.final {
+		return nil, true, ErrClosed
+	}
+	return nil, false, nil
+}
+
+// Skip lets the newest frame go, unless it is the final one: the subscriber
+// wants fewer than there are. What was superseded before counts as dropped.
+func (s *Subscriber) Skip() {
+	s.hub.mu.Lock()
+	defer s.hub.mu.Unlock()
+	if h := s.hub; h.frame != nil && h.seq > s.last && !h.final {
+		s.passed()
+		s.skipped.Add(1)
+	}
+}
+
+// passed notes that the newest frame was dealt with.
+func (s *Subscriber) passed() {
+	if seq := s.hub.seq; s.last > 0 && seq > s.last+1 {
+		s.dropped.Add(seq - s.last - 1)
+	}
+	s.last = s.hub.seq
+}
+
 // Dropped returns how many frames were superseded before this subscriber
 // could take them. Frames from before its first Next do not count.
 func (s *Subscriber) Dropped() uint64 { return s.dropped.Load() }
+
+// Skipped returns how many frames Skip let go.
+func (s *Subscriber) Skipped() uint64 { return s.skipped.Load() }
 
 // Close ends the subscription. Closing again does nothing.
 func (s *Subscriber) Close() {

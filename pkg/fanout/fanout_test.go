@@ -159,12 +159,102 @@ func TestSubscriberIsCountedUntilClosedOnce(t *testing.T) {
 	b.Close()
 }
 
-// BenchmarkPublish: go test -bench Publish -benchmem ./pkg/fanout. The frame
-// itself is one of the allocations.
+func TestTakeNeverWaits(t *testing.T) {
+	h := New()
+	s := h.Subscribe()
+	defer s.Close()
+	if f, final, err := s.Take(); f != nil || final || err != nil {
+		t.Errorf("before the first frame: got %+v, %v, %v", f, final, err)
+	}
+	h.Publish(&device.Frame{})
+	h.Publish(&device.Frame{})
+	if f, final, err := s.Take(); f == nil || f.Seq != 2 || final || err != nil {
+		t.Errorf("got %+v, %v, %v; want the second frame", f, final, err)
+	}
+	if f, _, _ := s.Take(); f != nil {
+		t.Errorf("got frame %d twice", f.Seq)
+	}
+	h.Close(nil)
+	if _, _, err := s.Take(); !errors.Is(err, ErrClosed) {
+		t.Errorf("got %v, want ErrClosed", err)
+	}
+}
+
+func TestSkippedAndDroppedAreCountedApart(t *testing.T) {
+	h := New()
+	s := h.Subscribe()
+	defer s.Close()
+	publish := func(n int) {
+		for range n {
+			h.Publish(&device.Frame{})
+		}
+	}
+	s.Skip() // nothing there
+	publish(1)
+	_, _, _ = s.Take()
+	publish(1)
+	s.Skip()
+	s.Skip()
+	publish(3)
+	s.Skip()
+	publish(3)
+	f, _, _ := s.Take()
+	if f.Seq != 8 || s.Skipped() != 2 || s.Dropped() != 4 {
+		t.Errorf("frame %d, skipped %d, dropped %d; want 8, 2, 4", f.Seq, s.Skipped(), s.Dropped())
+	}
+	last := &device.Frame{}
+	h.Close(last)
+	s.Skip()
+	if f, final, err := s.Take(); f != last || !final || err != nil {
+		t.Errorf("the final frame was skipped: %+v, %v, %v", f, final, err)
+	}
+}
+
+func TestChangedIsClosedByTheNextFrame(t *testing.T) {
+	h := New()
+	for name, change := range map[string]func(){
+		"publish": func() { h.Publish(&device.Frame{}) },
+		"again":   func() { h.Publish(&device.Frame{}) },
+	} {
+		ch := h.Changed()
+		select {
+		case <-ch:
+			t.Fatalf("%s: closed before anything changed", name)
+		default:
+		}
+		if ch != h.Changed() {
+			t.Errorf("%s: two channels for one change", name)
+		}
+		change()
+		<-ch
+	}
+	ch := h.Changed()
+	h.Close(nil)
+	<-ch
+}
+
+// TestPublishingToNobodyAllocatesNothing holds the cost of a picture that no one
+// watches. The frame itself is its maker's.
+func TestPublishingToNobodyAllocatesNothing(t *testing.T) {
+	h := New()
+	f := &device.Frame{}
+	if n := testing.AllocsPerRun(1000, func() { h.Publish(f) }); n != 0 {
+		t.Errorf("%v allocations per frame", n)
+	}
+	// Subscribers that do not wait cost nothing either.
+	s := h.Subscribe()
+	defer s.Close()
+	if n := testing.AllocsPerRun(1000, func() { h.Publish(f); _, _, _ = s.Take() }); n != 0 {
+		t.Errorf("%v allocations per frame that is taken", n)
+	}
+}
+
+// BenchmarkPublish: go test -bench Publish -benchmem ./pkg/fanout.
 func BenchmarkPublish(b *testing.B) {
 	h := New()
+	f := &device.Frame{}
 	b.ReportAllocs()
 	for b.Loop() {
-		h.Publish(&device.Frame{})
+		h.Publish(f)
 	}
 }

@@ -32,6 +32,8 @@ const (
 	firstDelimiter = "--" + Boundary + "\r\n"
 	delimiter      = "\r\n--" + Boundary + "\r\n"
 	closing        = "\r\n--" + Boundary + "--\r\n"
+	// advance is the header of a part whose picture does not exist yet.
+	advance = "Content-Type: image/jpeg\r\n\r\n"
 )
 
 // Field is one header field.
@@ -71,24 +73,33 @@ func AppendHead(dst []byte, http11 bool, extra ...Field) []byte {
 	return append(dst, firstDelimiter...)
 }
 
+// AppendAdvance appends the header of the first part, for a viewer that gets
+// headers in advance. It follows AppendHead.
+//
+// Chrome shows a picture when it has seen the end of the next part's header
+// (third_party/blink/renderer/core/loader/resource/multipart_image_resource_parser.cc,
+// ParseHeaders), so one frame late. Sent in advance, the header cannot tell the
+// length nor the time of the picture.
+func AppendAdvance(dst []byte) []byte { return append(dst, advance...) }
+
 // Encoded is one picture as it goes over the wire, made once and shared by all
 // viewers. Read only.
 type Encoded struct {
 	// Frame is the picture; its Data is sent between header and trailer.
 	Frame *device.Frame
 
-	header, delimiter, closing []byte
+	header, delimiter, closing, advance []byte
 }
 
 // Encode makes the part for f. It does not copy the picture.
 func Encode(f *device.Frame) *Encoded {
-	// One allocation holds all three pieces; 192 bytes is enough for the
-	// largest numbers and the longest cause code.
-	b := make([]byte, 0, 192)
+	// One allocation holds all pieces; 256 bytes is enough for the largest
+	// numbers and the longest cause code.
+	b := make([]byte, 0, 256)
 	b = append(b, "Content-Type: image/jpeg\r\nContent-Length: "...)
 	b = strconv.AppendInt(b, int64(len(f.Data)), 10)
 	b = append(b, "\r\nX-Timestamp: "...)
-	b = append(b, Timestamp(f)...)
+	b = appendTimestamp(b, f)
 	b = append(b, "\r\nX-Sequence: "...)
 	b = strconv.AppendUint(b, f.Seq, 10)
 	b = append(b, "\r\n"...)
@@ -100,7 +111,10 @@ func Encode(f *device.Frame) *Encoded {
 	b = append(b, delimiter...)
 	d := len(b)
 	b = append(b, closing...)
-	return &Encoded{Frame: f, header: b[:h:h], delimiter: b[h:d:d], closing: b[d:len(b):len(b)]}
+	c := len(b)
+	b = append(b, delimiter...)
+	b = append(b, advance...)
+	return &Encoded{Frame: f, header: b[:h:h], delimiter: b[h:d:d], closing: b[d:c:c], advance: b[c:len(b):len(b)]}
 }
 
 // AppendTo appends the pieces of the part to dst, in order, for one vectored
@@ -113,20 +127,34 @@ func (e *Encoded) AppendTo(dst [][]byte, final bool) [][]byte {
 	return append(dst, e.header, e.Frame.Data, trailer)
 }
 
+// AppendAdvancedTo is AppendTo for a viewer that has the header of this part
+// already and gets the next one's with it.
+func (e *Encoded) AppendAdvancedTo(dst [][]byte, final bool) [][]byte {
+	trailer := e.advance
+	if final {
+		trailer = e.closing
+	}
+	return append(dst, e.Frame.Data, trailer)
+}
+
 // Timestamp returns when f was taken, as seconds and microseconds since 1970:
 // "1767225600.000042". It is the value of X-Timestamp.
 func Timestamp(f *device.Frame) string {
+	return string(appendTimestamp(make([]byte, 0, 24), f))
+}
+
+func appendTimestamp(b []byte, f *device.Frame) []byte {
 	if f.CapturedAt.IsZero() {
-		return "0.000000"
+		return append(b, "0.000000"...)
 	}
 	us := f.CapturedAt.UnixMicro()
-	b := strconv.AppendInt(make([]byte, 0, 24), us/1e6, 10)
+	b = strconv.AppendInt(b, us/1e6, 10)
 	b = append(b, '.')
 	frac := us % 1e6
 	for digit := int64(100000); digit > 1 && frac < digit; digit /= 10 {
 		b = append(b, '0')
 	}
-	return string(strconv.AppendInt(b, frac, 10))
+	return strconv.AppendInt(b, frac, 10)
 }
 
 // appendField appends a header line. Control characters are left out, so that

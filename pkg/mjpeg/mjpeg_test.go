@@ -98,6 +98,34 @@ func TestEncodeWritesHeaderPictureAndTrailer(t *testing.T) {
 	}
 }
 
+// TestAdvancedHeaderEndsBeforeTheNextPicture is what Chrome needs: with each
+// picture comes all of the next header.
+func TestAdvancedHeaderEndsBeforeTheNextPicture(t *testing.T) {
+	b := mjpeg.AppendAdvance([]byte("--frame\r\n"))
+	for i, data := range []string{"one", "two"} {
+		b = append(b, bytes.Join(mjpeg.Encode(frame(uint64(i+1), data)).AppendAdvancedTo(nil, i == 1), nil)...)
+	}
+	want := "--frame\r\nContent-Type: image/jpeg\r\n\r\none\r\n--frame\r\nContent-Type: image/jpeg\r\n\r\ntwo\r\n--frame--\r\n"
+	if string(b) != want {
+		t.Errorf("got\n%q, want\n%q", b, want)
+	}
+}
+
+// TestPartCostsTwoAllocations holds the cost of a picture, however many watch
+// it: its bytes around the picture, and the Encoded that keeps them together.
+func TestPartCostsTwoAllocations(t *testing.T) {
+	f := frame(1<<40, "\xff\xd8\xff\xd9")
+	f.Placeholder = "not-found"
+	pieces := make([][]byte, 0, 4)
+	var e *mjpeg.Encoded
+	if n := testing.AllocsPerRun(100, func() { e = mjpeg.Encode(f) }); n > 2 {
+		t.Errorf("%v allocations per part", n)
+	}
+	if n := testing.AllocsPerRun(100, func() { pieces = e.AppendTo(pieces[:0], false) }); n != 0 {
+		t.Errorf("%v allocations per viewer", n)
+	}
+}
+
 func TestTimestampPadsMicroseconds(t *testing.T) {
 	for us, want := range map[int64]string{
 		1_000000: "1.000000", 1_000001: "1.000001", 1_000010: "1.000010", 1_099999: "1.099999", 1_100000: "1.100000", 12_999999: "12.999999",

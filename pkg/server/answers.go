@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/gofiber/fiber/v2"
@@ -24,13 +26,26 @@ func (s *Server) snapshot(ctx context.Context, c *fiber.Ctx) error {
 	if s.opts.AllowOrigin != "" && c.GetRespHeader(fiber.HeaderAccessControlAllowOrigin) == "" {
 		c.Set(fiber.HeaderAccessControlAllowOrigin, s.opts.AllowOrigin)
 	}
-	frame := s.opts.Hub.Latest()
-	if frame == nil && c.Method() != fiber.MethodHead {
-		frame = s.firstFrame(ctx)
+	oldest, err := oldestWanted(c, time.Now())
+	if err != nil {
+		return s.fail(c, fiber.StatusBadRequest, "", err.Error())
 	}
-	if frame == nil {
-		c.Set(fiber.HeaderRetryAfter, "1")
-		return fiber.NewError(fiber.StatusServiceUnavailable, "no picture yet")
+	frame := s.opts.Hub.Latest()
+	fresh := frame != nil && !frame.CapturedAt.Before(oldest)
+	if !fresh && c.Method() != fiber.MethodHead {
+		frame = s.freshFrame(ctx, oldest)
+		fresh = frame != nil
+	}
+	if !fresh {
+		return unavailable(c, "1", "no picture yet")
+	}
+	tag := fmt.Sprintf("\"%x-%d\"", s.startedAt.UnixNano(), frame.Seq)
+	c.Set(fiber.HeaderETag, tag)
+	if match := c.Get(fiber.HeaderIfNoneMatch); match != "" && strings.Contains(match, tag) {
+		c.Set(fiber.HeaderCacheControl, "no-store")
+		c.Response().Header.SetNoDefaultContentType(true)
+		c.Status(fiber.StatusNotModified)
+		return nil
 	}
 	s.snapshots.Add(1)
 	c.Set(fiber.HeaderContentType, "image/jpeg")
@@ -45,17 +60,37 @@ func (s *Server) snapshot(ctx context.Context, c *fiber.Ctx) error {
 	return nil
 }
 
-// firstFrame waits for a frame, and counts as somebody who watches meanwhile.
-func (s *Server) firstFrame(ctx context.Context) *device.Frame {
+// oldestWanted reads ?max_delay=, in milliseconds: pictures taken earlier than
+// that are not wanted. 0 asks for one that is taken after the request. Without it
+// the newest there is will do.
+func oldestWanted(c *fiber.Ctx, now time.Time) (time.Time, error) {
+	text := c.Query("max_delay")
+	if text == "" {
+		return time.Time{}, nil
+	}
+	ms, err := strconv.Atoi(text)
+	if err != nil || ms < 0 || ms > 3_600_000 {
+		return time.Time{}, fmt.Errorf("max_delay=%s: use 0 to 3600000 milliseconds", shorten(strings.Clone(text), 20))
+	}
+	return now.Add(-time.Duration(ms) * time.Millisecond), nil
+}
+
+// freshFrame waits for a frame that is not older than wanted, and counts as
+// somebody who watches meanwhile.
+func (s *Server) freshFrame(ctx context.Context, oldest time.Time) *device.Frame {
 	ctx, cancel := context.WithTimeout(ctx, firstPictureTime)
 	defer cancel()
 	sub := s.opts.Hub.Subscribe()
 	defer sub.Close()
-	frame, _, err := sub.Next(ctx)
-	if err != nil {
-		return nil // too late, or the stream is over: there is no picture
+	for {
+		frame, _, err := sub.Next(ctx)
+		if err != nil {
+			return nil // too late, or the stream is over: there is no picture
+		}
+		if !frame.CapturedAt.Before(oldest) {
+			return frame
+		}
 	}
-	return frame
 }
 
 // state answers with all that is known.

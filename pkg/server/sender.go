@@ -3,9 +3,11 @@ package server
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -16,17 +18,18 @@ import (
 	"github.com/webgear-pi/webgear/pkg/mjpeg"
 )
 
-// This file is the whole way from a request for the stream to its end: one
-// goroutine per viewer, which takes the connection from fasthttp and gives it
-// one vectored write per picture. fasthttp's own way to stream costs 75 writes
-// for a picture of 150 KiB.
+// This file is the way from a request for the stream to a viewer, and the sender
+// of those whose connection is more than a bare socket, such as TLS: one goroutine
+// for each, which gives it one write per picture. All others are served by the
+// fan. fasthttp's own way to stream costs 75 writes for a picture of 150 KiB.
 
-// minSendBuffer is the least the kernel may hold for a viewer, in bytes. Chosen:
-// a Wi-Fi link of 50 Mbit/s with 10 ms of delay has that much under way.
-const minSendBuffer = 64 << 10
-
-// errLeft is why a viewer ends that closed its connection.
-var errLeft = errors.New("viewer left")
+// Why viewers end, beside errors of the connection.
+var (
+	// errLeft: it closed its side.
+	errLeft = errors.New("viewer left")
+	// errTimedOut: it took nothing for Options.ViewerTimeout.
+	errTimedOut = errors.New("viewer timed out")
+)
 
 // video answers GET with the stream and HEAD with what would come before it.
 func (s *Server) video(ctx context.Context, c *fiber.Ctx) error {
@@ -40,30 +43,88 @@ func (s *Server) video(ctx context.Context, c *fiber.Ctx) error {
 		}
 		return nil
 	}
-	if !s.viewers.admit() {
-		c.Set(fiber.HeaderRetryAfter, "5")
-		return fiber.NewError(fiber.StatusServiceUnavailable, "the server is shutting down")
+	wish, err := parseWish(c)
+	if err != nil {
+		return s.fail(c, fiber.StatusBadRequest, "", err.Error())
+	}
+	host := c.Context().RemoteIP().String()
+	switch s.viewers.admit(host, s.opts.MaxViewers, s.opts.MaxViewersPerAddress) {
+	case refusedStopping:
+		s.figures.stopping.Add(1)
+		return unavailable(c, "5", "the server is shutting down")
+	case refusedTotal:
+		s.figures.refusedTotal.Add(1)
+		return unavailable(c, "10", "too many viewers: "+strconv.Itoa(s.opts.MaxViewers)+" are watching")
+	case refusedHost:
+		s.figures.refusedHost.Add(1)
+		return unavailable(c, "10", "too many viewers from your address: "+strconv.Itoa(s.opts.MaxViewersPerAddress)+" are watching")
+	case admitted:
 	}
 	// Nothing of c is valid once the handler has returned: copy it. What
 	// middleware put into the response, such as CORS headers, goes out with ours.
 	extra = append(extra, ownFields(c, extra)...)
-	head := mjpeg.AppendHead(nil, c.Context().Request.Header.IsHTTP11(), extra...)
 	v := &viewer{
 		address:   address(c.Context().RemoteAddr()),
 		userAgent: shorten(strings.Clone(c.Get(fiber.HeaderUserAgent)), 200),
 		since:     time.Now(),
+		head:      mjpeg.AppendHead(nil, c.Context().Request.Header.IsHTTP11(), extra...),
+		host:      host,
+		key:       wish.key,
+		advance:   wish.advance,
+		pace:      pace{interval: wish.interval},
+	}
+	if v.advance {
+		v.head = mjpeg.AppendAdvance(v.head)
 	}
 	c.Context().HijackSetNoResponse(true)
 	c.Context().Hijack(func(conn net.Conn) {
-		defer s.viewers.release()
-		// Below fasthttp's wrapper is the connection that can write vectors.
+		// Below fasthttp's wrapper is the connection itself.
 		if w, ok := conn.(interface{ UnsafeConn() net.Conn }); ok {
 			conn = w.UnsafeConn()
 		}
+		v.sub = s.opts.Hub.Subscribe()
+		if s.fan != nil && s.fan.take(v, conn) {
+			return // with its memory: fasthttp keeps 12 KiB per request that is being handled
+		}
+		defer s.viewers.release(host)
+		defer v.sub.Close()
 		v.conn = conn
-		s.serveViewer(ctx, v, head)
+		s.serveViewer(ctx, v)
 	})
 	return nil
+}
+
+// wish is what a viewer asks for in its query.
+type wish struct {
+	interval time.Duration // between pictures; 0 takes all
+	key      string
+	advance  bool
+}
+
+// parseWish reads ?fps=, ?key= and ?advance_headers=. Other arguments are for other
+// servers, or against caches, and mean nothing.
+func parseWish(c *fiber.Ctx) (wish, error) {
+	w := wish{key: shorten(strings.Clone(c.Query("key")), 64)}
+	switch c.Query("advance_headers") {
+	case "1", "true", "yes":
+		w.advance = true
+	}
+	if text := c.Query("fps"); text != "" {
+		fps, err := strconv.ParseFloat(text, 64)
+		if err != nil || !(fps == 0 || fps >= 0.1 && fps <= 1000) {
+			return w, fmt.Errorf("fps=%s: use 0.1 to 1000 pictures per second, or 0 for all", shorten(strings.Clone(text), 20))
+		}
+		if fps > 0 {
+			w.interval = time.Duration(float64(time.Second) / fps)
+		}
+	}
+	return w, nil
+}
+
+// unavailable answers that it may work later, after so many seconds.
+func unavailable(c *fiber.Ctx, seconds, text string) error {
+	c.Set(fiber.HeaderRetryAfter, seconds)
+	return fiber.NewError(fiber.StatusServiceUnavailable, text)
 }
 
 // ownFields returns the header fields that middleware set, but for those that
@@ -82,9 +143,7 @@ func ownFields(c *fiber.Ctx, taken []mjpeg.Field) []mjpeg.Field {
 }
 
 // serveViewer sends the stream to v until one side ends it.
-func (s *Server) serveViewer(ctx context.Context, v *viewer, head []byte) {
-	v.sub = s.opts.Hub.Subscribe()
-	defer v.sub.Close()
+func (s *Server) serveViewer(ctx context.Context, v *viewer) {
 	if !s.viewers.add(v) {
 		return
 	}
@@ -97,22 +156,23 @@ func (s *Server) serveViewer(ctx context.Context, v *viewer, head []byte) {
 		defer close(watching)
 		cancel(awaitEnd(v.conn))
 	}()
-	err := s.send(ctx, v, head)
-	if errors.Is(err, os.ErrDeadlineExceeded) {
-		// What is still in the kernel will never be read: have it thrown away
-		// with the connection instead of being sent again for minutes.
-		if tcp, ok := v.conn.(*net.TCPConn); ok {
-			_ = tcp.SetLinger(0) // best effort
-		}
-	}
+	err := s.send(ctx, v)
 	_ = v.conn.Close() // wakes awaitEnd; err says more than its error
 	<-watching
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		err = errTimedOut
+	}
+	s.logEnd(v, err)
+}
 
+// logEnd tells how a viewer ended; err is nil after the final picture.
+func (s *Server) logEnd(v *viewer, err error) {
+	s.figures.ended(err)
 	args := []any{
 		"viewer", v.id, "address", v.address, "frames", v.frames.Load(),
 		"dropped", v.sub.Dropped(), "duration_seconds", time.Since(v.since).Seconds(),
 	}
-	if errors.Is(err, os.ErrDeadlineExceeded) {
+	if errors.Is(err, errTimedOut) {
 		s.log.Info("viewer timed out", append(args, "timeout_seconds", s.opts.ViewerTimeout.Seconds())...)
 		return
 	}
@@ -130,14 +190,11 @@ func awaitEnd(conn net.Conn) error {
 	}
 }
 
-// send writes head and then every picture the viewer has time for. It returns
-// nil after the final one.
-func (s *Server) send(ctx context.Context, v *viewer, head []byte) error {
+// send writes the head and then every picture the viewer has time for. It
+// returns nil after the final one.
+func (s *Server) send(ctx context.Context, v *viewer) error {
 	out := &output{conn: v.conn, timeout: s.opts.ViewerTimeout}
-	switch v.conn.(type) {
-	case *net.TCPConn, *net.UnixConn:
-		out.vectored = true
-	}
+	head := v.head
 	if s.opts.Hub.Latest() == nil {
 		// The camera may take a while: let the client know that it is right here.
 		n, err := out.write(time.Now(), head)
@@ -149,32 +206,68 @@ func (s *Server) send(ctx context.Context, v *viewer, head []byte) error {
 	}
 	var pieces [][]byte
 	for {
-		frame, final, err := v.sub.Next(ctx)
+		frame, final, err := s.await(ctx, v)
 		if err != nil {
 			if errors.Is(err, fanout.ErrClosed) {
 				return nil
 			}
 			return err
 		}
-		out.fit(len(frame.Data))
 		pieces = pieces[:0]
 		if head != nil {
 			pieces = append(pieces, head)
 			head = nil
 		}
-		pieces = s.encoded(frame).AppendTo(pieces, final)
+		pieces = v.appendPart(pieces, s.encoded(frame), final)
 		now := time.Now()
 		n, err := out.write(now, pieces...)
 		v.bytes.Add(uint64(n))
 		if err != nil {
 			return err
 		}
-		v.frames.Add(1)
-		v.rate.count(now)
+		s.delivered(v, frame, time.Now())
 		if final {
 			return nil
 		}
 	}
+}
+
+// await waits for a picture that is newer than the last one and not too early.
+func (s *Server) await(ctx context.Context, v *viewer) (*device.Frame, bool, error) {
+	for {
+		changed := s.opts.Hub.Changed()
+		now := time.Now()
+		if !v.pace.ready(now) {
+			v.sub.Skip()
+		}
+		if frame, final, err := v.sub.Take(); frame != nil || err != nil {
+			v.pace.took(now)
+			return frame, final, err
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return nil, false, context.Cause(ctx)
+		}
+	}
+}
+
+// appendPart appends the part as v wants it.
+func (v *viewer) appendPart(pieces [][]byte, e *mjpeg.Encoded, final bool) [][]byte {
+	if v.advance {
+		return e.AppendAdvancedTo(pieces, final)
+	}
+	return e.AppendTo(pieces, final)
+}
+
+// delivered counts a picture whose last byte the kernel has taken.
+func (s *Server) delivered(v *viewer, frame *device.Frame, now time.Time) {
+	// The first picture may be old: nobody sent it before the viewer came.
+	if v.frames.Load() > 0 {
+		s.figures.handed.Observe(now.Sub(frame.PublishedAt))
+	}
+	v.frames.Add(1)
+	v.rate.count(now)
 }
 
 // encoded returns the part of frame, which is made once for all viewers. When
@@ -184,59 +277,30 @@ func (s *Server) encoded(frame *device.Frame) *mjpeg.Encoded {
 		return e
 	}
 	e := mjpeg.Encode(frame)
-	s.part.Store(e)
+	if old := s.part.Swap(e); old == nil || old.Frame != frame {
+		s.figures.published.Observe(frame.PublishedAt.Sub(frame.CapturedAt))
+	}
 	return e
 }
 
 // output writes to one connection.
 type output struct {
-	conn     net.Conn
-	timeout  time.Duration
-	vectored bool // conn turns net.Buffers into one writev
-
-	array   [4][]byte // memory of vector
-	vector  net.Buffers
-	joined  []byte // what is written when conn is not vectored
-	fitting int    // bytes of the picture that the send buffer was made for
+	conn    net.Conn
+	timeout time.Duration
+	joined  []byte
 }
 
-// write sends all pieces with one system call, unless the socket is full. It
-// gives up when that takes longer than the timeout.
+// write sends all pieces with one call; TLS and the like would make a packet of
+// every piece. It gives up when that takes longer than the timeout.
 func (o *output) write(now time.Time, pieces ...[]byte) (int, error) {
 	if err := o.conn.SetWriteDeadline(now.Add(o.timeout)); err != nil {
 		return 0, err
 	}
-	if o.vectored {
-		o.vector = append(o.array[:0], pieces...)
-		n, err := o.vector.WriteTo(o.conn)
-		return int(n), err
-	}
-	// Any other connection, such as TLS, would make a packet of every piece.
 	o.joined = o.joined[:0]
 	for _, p := range pieces {
 		o.joined = append(o.joined, p...)
 	}
 	return o.conn.Write(o.joined)
-}
-
-// fit sizes the socket's send buffer for pictures of size bytes, so that a slow
-// viewer finds about two of them there and not the whole past: Linux would
-// let it grow to 4 MiB.
-//
-// Linux doubles the number it is given, to make room for its own bookkeeping
-// (man 7 socket, SO_SNDBUF), and with pictures that bookkeeping is small: asking
-// for the size of one makes room for two. More than net.core.wmem_max (208 KiB
-// by default) is not granted; larger pictures just find room for less.
-func (o *output) fit(size int) {
-	size = max(size, minSendBuffer/2)
-	if size <= o.fitting && size > o.fitting/3 {
-		return
-	}
-	size += size / 4 // pictures differ: leave room, to come here rarely
-	o.fitting = size
-	if c, ok := o.conn.(interface{ SetWriteBuffer(bytes int) error }); ok {
-		_ = c.SetWriteBuffer(size) // best effort: the kernel's default works, with more delay
-	}
 }
 
 // address names a peer. Those of Unix sockets have no name.

@@ -5,8 +5,9 @@
 // It reads pictures from a [fanout.Hub] and never writes to them; what the
 // camera does, and when the stream ends, is decided by whoever owns the hub.
 //
-// [Server.Run] owns every goroutine: one per viewer, one that notices when it
-// leaves, and those of the HTTP library. All methods may be called from any
+// [Server.Run] owns every goroutine: the sender of all viewers with a bare socket
+// and the one that watches their connections; two for every other viewer, such
+// as over TLS; and those of the HTTP library. All methods may be called from any
 // goroutine.
 package server
 
@@ -38,6 +39,7 @@ const (
 	pathSnapshot = "/snapshot"
 	pathState    = "/state"
 	pathHealth   = "/healthz"
+	pathMetrics  = "/metrics"
 	pathStatic   = "/static"
 )
 
@@ -84,6 +86,10 @@ type Options struct {
 	// and the snapshot; "" means "*", which programs such as Mainsail need to
 	// read the pictures from a page of their own, "-" means no such header.
 	AllowOrigin string
+	// MaxViewers bounds how many may watch at once, MaxViewersPerAddress how many of
+	// them from one address; 0 means no bound. Who is too many gets 503.
+	MaxViewers           int
+	MaxViewersPerAddress int
 	// SkipPages leaves out the page and the static files, and answers every
 	// error in JSON.
 	SkipPages bool
@@ -101,6 +107,10 @@ type Server struct {
 	startedAt time.Time
 	viewers   registry
 	snapshots atomic.Uint64
+	figures   figures
+	// fan sends to the viewers with a bare socket; nil where the kernel has not
+	// what it needs. Set by Run.
+	fan *fan
 	// part is the newest picture with its part header, shared by all viewers.
 	part atomic.Pointer[mjpeg.Encoded]
 	// conns are the connections that fasthttp holds.
@@ -163,7 +173,7 @@ func checkVideoPath(p string) error {
 	if !regexp.MustCompile(`^(/[A-Za-z0-9._~-]+)+$`).MatchString(p) || strings.Contains(p, "/.") {
 		return fmt.Errorf("video path %q: write it as /name or /folder/name with letters, digits and . _ ~ -", p)
 	}
-	for _, taken := range []string{pathSnapshot, pathState, pathHealth, pathStatic} {
+	for _, taken := range []string{pathSnapshot, pathState, pathHealth, pathMetrics, pathStatic} {
 		if p == taken || strings.HasPrefix(p, taken+"/") {
 			return fmt.Errorf("video path %q: %s has its own meaning", p, taken)
 		}
@@ -184,7 +194,15 @@ func (s *Server) Stream() status.Stream {
 func (s *Server) Run(ctx context.Context, ln net.Listener) error {
 	// Viewers outlive ctx by the grace time.
 	viewersCtx, cutViewers := context.WithCancel(context.WithoutCancel(ctx))
-	defer cutViewers()
+	var sending sync.WaitGroup
+	defer sending.Wait()
+	defer cutViewers() // before the wait: the fan ends with it
+	if fan, err := newFan(s); err != nil {
+		s.log.Warn("viewers are served by a goroutine each", "err", err)
+	} else {
+		s.fan = fan
+		sending.Go(func() { fan.run(viewersCtx) })
+	}
 	s.addRoutes(ctx, viewersCtx)
 	ln = &onceListener{Listener: ln}
 
@@ -269,9 +287,33 @@ func (s *Server) addRoutes(ctx, viewersCtx context.Context) {
 	s.app.Get(pathSnapshot, func(c *fiber.Ctx) error { return s.snapshot(ctx, c) })
 	s.app.Get(pathState, s.state)
 	s.app.Get(pathHealth, s.health)
+	s.app.Get(pathMetrics, s.metrics)
+	s.addAliases(ctx, viewersCtx)
 	if !s.opts.SkipPages {
 		s.app.Get(pathPage, s.page)
 		s.app.Get(pathStatic+"/*", s.static)
+	}
+}
+
+// addAliases adds the paths under which programs written for ustreamer,
+// mjpg-streamer and crowsnest look for the same.
+func (s *Server) addAliases(ctx, viewersCtx context.Context) {
+	video := func(c *fiber.Ctx) error { return s.video(viewersCtx, c) }
+	snapshot := func(c *fiber.Ctx) error { return s.snapshot(ctx, c) }
+	for _, p := range []string{"/stream", "/stream.mjpg"} {
+		s.app.Get(p, video)
+	}
+	s.app.Get("/snapshot.jpg", snapshot)
+	for _, p := range []string{pathPage, "/webcam", "/webcam/"} {
+		s.app.Get(p, func(c *fiber.Ctx) error {
+			switch action, _, _ := strings.Cut(c.Query("action"), "?"); action { // crowsnest appends "?t=…" to it
+			case "stream":
+				return video(c)
+			case "snapshot":
+				return snapshot(c)
+			}
+			return c.Next()
+		})
 	}
 }
 

@@ -30,9 +30,9 @@ func TestGoroutinesEndWithTheirViewers(t *testing.T) {
 	}
 }
 
-// baseGoroutines is what an idle server of these tests has: Run, what it
-// started, and the listener.
-const baseGoroutines = 2
+// baseGoroutines is what an idle server of these tests has: Run, the listener,
+// and the fan with the one that watches its sockets.
+const baseGoroutines = 4
 
 func TestShutdownEndsHealthyViewersInOrderAndStalledOnesByForce(t *testing.T) {
 	r := start(t, Options{})

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/webgear-pi/webgear/device/netsend"
 	"github.com/webgear-pi/webgear/pkg/fanout"
 	"github.com/webgear-pi/webgear/pkg/status"
 )
@@ -19,10 +20,19 @@ import (
 type viewer struct {
 	id        uint64
 	address   string
+	host      string // of the address, for the limit
 	userAgent string
+	key       string // what it calls itself
 	since     time.Time
-	conn      net.Conn
+	head      []byte // what comes before the first part
+	advance   bool   // part headers are sent in advance
+	pace      pace   // its sender's own
 	sub       *fanout.Subscriber
+	// One of the two: a bare socket is served by the fan, any other connection
+	// by a goroutine of its own.
+	sock *netsend.Socket
+	conn net.Conn
+	job  job // the fan's own
 
 	frames atomic.Uint64
 	bytes  atomic.Uint64
@@ -33,10 +43,12 @@ func (v *viewer) status(now time.Time) status.Viewer {
 	return status.Viewer{
 		ID:        v.id,
 		Address:   v.address,
+		Key:       v.key,
 		UserAgent: v.userAgent,
 		Since:     v.since,
 		Frames:    v.frames.Load(),
 		Dropped:   v.sub.Dropped(),
+		Skipped:   v.sub.Skipped(),
 		Bytes:     v.bytes.Load(),
 		FPS:       v.rate.perSecond(now),
 	}
@@ -53,27 +65,52 @@ type registry struct {
 	draining bool               // guarded by mu
 	isCut    bool               // guarded by mu
 	admitted int                // guarded by mu; registered or about to be
+	hosts    map[string]int     // guarded by mu; of them, by where they come from
+	past     status.Viewer      // guarded by mu; counters of those who left
 	total    uint64             // guarded by mu; ever registered
 	viewers  map[uint64]*viewer // guarded by mu
 	empty    chan struct{}      // closed when draining and none is left
 }
 
-// admit makes room for one more viewer; release must follow. It reports false
-// during shutdown.
-func (r *registry) admit() bool {
+// refusal says why a viewer is not admitted.
+type refusal int
+
+// Reasons.
+const (
+	admitted refusal = iota
+	refusedStopping
+	refusedTotal
+	refusedHost
+)
+
+// admit makes room for one more viewer from host; release must follow unless it
+// is refused.
+func (r *registry) admit(host string, limit, limitPerHost int) refusal {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.draining {
-		return false
+	switch {
+	case r.draining:
+		return refusedStopping
+	case limit > 0 && r.admitted >= limit:
+		return refusedTotal
+	case limitPerHost > 0 && r.hosts[host] >= limitPerHost:
+		return refusedHost
 	}
+	if r.hosts == nil {
+		r.hosts = map[string]int{}
+	}
+	r.hosts[host]++
 	r.admitted++
-	return true
+	return admitted
 }
 
 // release undoes admit.
-func (r *registry) release() {
+func (r *registry) release(host string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.hosts[host]--; r.hosts[host] == 0 {
+		delete(r.hosts, host)
+	}
 	r.admitted--
 	if r.draining && r.admitted == 0 {
 		close(r.empty)
@@ -101,7 +138,33 @@ func (r *registry) add(v *viewer) bool {
 func (r *registry) remove(v *viewer) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	delete(r.viewers, v.id)
+	if r.viewers[v.id] == v {
+		delete(r.viewers, v.id)
+		r.past = plus(r.past, v.status(time.Time{}))
+	}
+}
+
+// plus adds the counters of two viewers.
+func plus(a, b status.Viewer) status.Viewer {
+	return status.Viewer{Frames: a.Frames + b.Frames, Dropped: a.Dropped + b.Dropped, Skipped: a.Skipped + b.Skipped, Bytes: a.Bytes + b.Bytes}
+}
+
+// sums are the counters of all viewers, past ones included.
+type sums struct {
+	status.Viewer
+	now   int
+	total uint64
+}
+
+// sums adds everything up.
+func (r *registry) sums(now time.Time) sums {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	all := sums{Viewer: r.past, now: len(r.viewers), total: r.total}
+	for _, v := range r.viewers {
+		all.Viewer = plus(all.Viewer, v.status(now))
+	}
+	return all
 }
 
 // drain admits nobody from now on and returns a channel that is closed when the
@@ -123,7 +186,9 @@ func (r *registry) cut() {
 	defer r.mu.Unlock()
 	r.isCut = true
 	for _, v := range r.viewers {
-		_ = v.conn.Close() // nobody is left to tell
+		if v.conn != nil { // the fan closes its sockets itself
+			_ = v.conn.Close() // nobody is left to tell
+		}
 	}
 }
 
@@ -137,6 +202,29 @@ func (r *registry) list(now time.Time) (viewers []status.Viewer, total uint64) {
 	}
 	slices.SortFunc(viewers, func(a, b status.Viewer) int { return cmp.Compare(a.ID, b.ID) })
 	return viewers, r.total
+}
+
+// pace spreads the pictures of a viewer that wants fewer than there are evenly.
+// Its zero value lets every picture pass.
+type pace struct {
+	interval time.Duration
+	due      time.Time // a point of the grid: when the next picture should go
+}
+
+// ready reports whether a picture may go. It takes the one nearest to the grid,
+// so a camera that is a little early or late does not make pictures uneven.
+func (p *pace) ready(now time.Time) bool {
+	return p.interval == 0 || !now.Before(p.due.Add(-p.interval/2))
+}
+
+// took notes that a picture went.
+func (p *pace) took(now time.Time) {
+	if p.interval == 0 {
+		return
+	}
+	if p.due = p.due.Add(p.interval); p.due.Before(now.Add(-p.interval / 2)) {
+		p.due = now.Add(p.interval) // there were none for a while: begin anew
+	}
 }
 
 // rateWindow is over how long a frame rate is measured. Chosen: long enough for

@@ -96,12 +96,17 @@ type Stream struct {
 
 // Viewer is one connection that watches the stream.
 type Viewer struct {
-	ID        uint64    `json:"id"`
-	Address   string    `json:"address"`
+	ID      uint64 `json:"id"`
+	Address string `json:"address"`
+	// Key is what the viewer calls itself, by ?key=.
+	Key       string    `json:"key,omitempty"`
 	UserAgent string    `json:"user_agent,omitempty"`
 	Since     time.Time `json:"since"`
 	Frames    uint64    `json:"frames"`
-	Dropped   uint64    `json:"dropped"`
-	Bytes     uint64    `json:"bytes"`
-	FPS       float64   `json:"fps"`
+	// Dropped frames were superseded before the viewer had room for them;
+	// Skipped ones it did not want, by ?fps=.
+	Dropped uint64  `json:"dropped"`
+	Skipped uint64  `json:"skipped"`
+	Bytes   uint64  `json:"bytes"`
+	FPS     float64 `json:"fps"`
 }

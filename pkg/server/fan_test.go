@@ -1,0 +1,193 @@
+package server
+
+import (
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// openFiles counts the descriptors of this process.
+func openFiles(tb testing.TB) int {
+	tb.Helper()
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return len(entries)
+}
+
+// TestConnectionsThatComeAndGoLeaveNothing opens 2,000 connections and drops
+// each at some moment: before the request, in the middle of the first picture,
+// after some pictures, with or without a farewell.
+func TestConnectionsThatComeAndGoLeaveNothing(t *testing.T) {
+	r := start(t, Options{ViewerTimeout: 5 * time.Second})
+	data := strings.Repeat("x", 50_000)
+	r.hub.Publish(picture(data))
+	raw(t, r.addr, "GET /state HTTP/1.1") // now all is open that stays so
+	files := openFiles(t)
+	stop := make(chan struct{})
+	var feeder, wg sync.WaitGroup
+	feeder.Go(func() {
+		tick := time.NewTicker(5 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+				r.hub.Publish(picture(data))
+			case <-stop:
+				return
+			}
+		}
+	})
+	for range 20 {
+		wg.Go(func() {
+			for range 100 {
+				conn, err := net.Dial("tcp", r.addr)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
+				asked := rand.IntN(10) > 0
+				if asked {
+					_, _ = io.WriteString(conn, getVideo)
+				}
+				if n := rand.IntN(4); asked && n > 0 {
+					_, _ = io.CopyN(io.Discard, conn, int64(rand.IntN(n*60_000)+1))
+				}
+				if rand.IntN(2) == 0 {
+					_ = conn.(*net.TCPConn).SetLinger(0)
+				}
+				_ = conn.Close()
+			}
+		})
+	}
+	wg.Wait()
+	close(stop)
+	feeder.Wait()
+	eventually(t, "all are forgotten", func() bool {
+		return len(r.Stream().Viewers) == 0 && r.hub.Subscribers() == 0 && len(ourGoroutines()) == baseGoroutines
+	})
+	eventually(t, "no descriptor is left open", func() bool { return openFiles(t) <= files })
+	t.Logf("%d viewers in all", r.Stream().ViewersTotal)
+}
+
+// TestStuckViewersGetTheWholePictureWhicheverWayItWasSent makes viewers lag
+// behind so far that the place of their picture is used again meanwhile.
+func TestStuckViewersGetTheWholePictureWhicheverWayItWasSent(t *testing.T) {
+	r := start(t, Options{ViewerTimeout: 20 * time.Second})
+	const size, viewers = 600_000, 12
+	pattern := func(i int) string { return strings.Repeat(fmt.Sprintf("%08d", i), size/8) }
+	r.hub.Publish(picture(pattern(1)))
+	var watching []*client
+	for range viewers {
+		watching = append(watching, watch(t, r.addr, getVideo))
+	}
+	stuck := func() int {
+		n := 0
+		for _, v := range r.Stream().Viewers {
+			if v.Frames < r.hub.Latest().Seq {
+				n++
+			}
+		}
+		return n
+	}
+	const frames = 30
+	for i := 2; i <= frames; i++ {
+		r.hub.Publish(picture(pattern(i)))
+		for _, v := range watching[:3] { // these keep up
+			for v.next(t).Header.Get("X-Sequence") != fmt.Sprint(i) {
+			}
+		}
+	}
+	if n := stuck(); n < viewers-3 {
+		t.Fatalf("only %d viewers are stuck", n)
+	}
+	for i, v := range watching {
+		for last := i < 3; !last; {
+			p := v.next(t)
+			var n int
+			if _, err := fmt.Sscan(p.Header.Get("X-Sequence"), &n); err != nil {
+				t.Fatal(err)
+			}
+			if string(p.Data) != pattern(n) {
+				t.Fatalf("viewer %d: picture %d is damaged", i, n)
+			}
+			last = n == frames
+		}
+	}
+}
+
+// TestStalledViewerGetsAtMostTwoOldPictures reads, stalls, and reads again.
+func TestStalledViewerGetsAtMostTwoOldPictures(t *testing.T) {
+	r := start(t, Options{ViewerTimeout: 20 * time.Second})
+	const size = 100_000
+	data := strings.Repeat("x", size)
+	r.hub.Publish(picture(data))
+	conn := dial(t, r.addr)
+	// What the viewer's own side takes while it stalls is not ours to bound.
+	if err := conn.(*net.TCPConn).SetReadBuffer(16 << 10); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.WriteString(conn, getVideo); err != nil {
+		t.Fatal(err)
+	}
+	r.viewing(t, 1)
+	for range 30 {
+		r.hub.Publish(picture(data))
+		moves(func() bool { return r.Stream().Viewers[0].Frames >= r.hub.Latest().Seq })
+		if r.Stream().Viewers[0].Frames+3 < r.hub.Latest().Seq {
+			break
+		}
+	}
+	published := r.hub.Latest().Seq
+	v := &client{conn: conn, parts: readParts(conn)}
+	old := 0
+	for {
+		p := v.next(t)
+		if p.Header.Get("X-Sequence") == fmt.Sprint(published) {
+			break
+		}
+		old++
+	}
+	t.Logf("%d old pictures of %d", old, published)
+	if old > 3 { // the one it was in the middle of, and two
+		t.Errorf("%d old pictures before the newest", old)
+	}
+}
+
+func TestFewerPicturesAreSpreadEvenly(t *testing.T) {
+	start := time.Unix(1e9, 0)
+	for _, tt := range []struct {
+		source, wanted float64
+		sent           int // of three seconds
+	}{{30, 10, 30}, {30, 15, 45}, {30, 1, 3}, {30, 20, 60}, {10, 30, 30}, {30, 30, 90}} {
+		p := pace{interval: time.Duration(float64(time.Second) / tt.wanted)}
+		sent := 0
+		var last time.Time
+		for i := range int(3 * tt.source) {
+			// The camera is early or late by up to 5 ms.
+			jitter := time.Duration(i*7%11-5) * time.Millisecond
+			now := start.Add(time.Duration(float64(i)/tt.source*float64(time.Second)) + jitter)
+			if !p.ready(now) {
+				continue
+			}
+			p.took(now)
+			if gap := now.Sub(last); sent > 1 && tt.source/tt.wanted == float64(int(tt.source/tt.wanted)) &&
+				(gap-p.interval).Abs() > 11*time.Millisecond {
+				t.Errorf("%v of %v fps: a gap of %s", tt.wanted, tt.source, gap)
+			}
+			last = now
+			sent++
+		}
+		if sent < tt.sent-1 || sent > tt.sent+1 {
+			t.Errorf("%v of %v fps: %d pictures in 3 s, want %d", tt.wanted, tt.source, sent, tt.sent)
+		}
+	}
+}
