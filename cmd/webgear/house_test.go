@@ -26,6 +26,8 @@ type rule struct {
 	except []string
 	// deny lists import paths; a trailing slash means everything below.
 	deny []string
+	// allow lists exceptions from deny.
+	allow []string
 }
 
 func rules() []rule {

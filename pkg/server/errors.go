@@ -38,6 +38,11 @@ func (s *Server) handleError(c *fiber.Ctx, err error) error {
 	if e := new(fiber.Error); errors.As(err, &e) {
 		code = e.Code
 	}
+	if code == fiber.StatusMethodNotAllowed && s.opts.SkipPages && c.Path() == pathPage {
+		// Only the aliases of the stream are there, and they are a matter of GET.
+		code = fiber.StatusNotFound
+		c.Response().Header.Del(fiber.HeaderAllow)
+	}
 	switch {
 	case code == fiber.StatusNotFound:
 		return s.fail(c, code, pageNotFound, "")
