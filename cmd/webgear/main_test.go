@@ -377,3 +377,13 @@ func TestSettingsFileNamesACameraThatComesLater(t *testing.T) {
 		t.Errorf("exit code %d", code)
 	}
 }
+
+func TestSpec08Line19EnablePiCameraIsDeprecatedAndTheAPIWins(t *testing.T) {
+	i := launch(t, "-ep", "-a", "camgear", "-s", "test:320x240")
+	if log := i.stderr.String(); !strings.Contains(log, "deprecated") || !strings.Contains(log, "--api pigear") {
+		t.Errorf("the log does not say so:\n%s", log)
+	}
+	if body := i.get(t, "/state").body; !bytes.Contains(body, []byte(`"driver": "testsrc"`)) {
+		t.Errorf("another source is read:\n%s", body)
+	}
+}

@@ -38,6 +38,9 @@ func runCommand(ctx context.Context, args []string, w world) error {
 		return err
 	}
 	log := newLogger(c.Log, w)
+	if flags.pi {
+		log.Warn("flag is deprecated", "flag", "--enablePiCamera", "remedy", "use --api pigear")
+	}
 	drv := v4l2.New(v4l2.Config{Root: w.root, Logger: log.With("component", "v4l2")})
 	settings, rest := webgear.ParseSettings(c.Options, func(key, reason string) {
 		log.Warn("option discarded", "key", key, "reason", reason)

@@ -120,6 +120,11 @@ func (k *keys) take(name string, v any) (reason string) {
 		}
 		k.timeout = time.Duration(number * float64(time.Second))
 		return ""
+	case "HWFAILURE_TIMEOUT": // a camera that stops is noticed sooner here
+		if !isNumber || number <= 1 || number >= 10 {
+			return "must be more than 1 and less than 10 seconds"
+		}
+		return ""
 	case "STREAM_RESOLUTION":
 		k.resolution = text // the driver warns of unknown names
 		return asText(isText)
