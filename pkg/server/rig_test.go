@@ -85,7 +85,7 @@ func startOn(tb testing.TB, ln net.Listener, o Options) *rig {
 		return time.Since(began)
 	})
 	tb.Cleanup(func() {
-		if took := r.stop(); took > 2*time.Second {
+		if took := r.stop(); took > 5*time.Second {
 			tb.Errorf("Run took %s to end", took)
 		}
 		eventually(tb, "all goroutines end", func() bool { return len(ourGoroutines()) == 0 })

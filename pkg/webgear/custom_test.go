@@ -109,7 +109,7 @@ func TestSourceThatIgnoresItsContextDoesNotDelayTheEnd(t *testing.T) {
 				v.await("")
 			}
 			eventually(t, "the viewer is served", func() bool { return len(r.Status().Stream.Viewers) == 1 })
-			if took, err := r.stop(); err != nil || took > 2*time.Second {
+			if took, err := r.stop(); err != nil || took > 5*time.Second {
 				t.Errorf("stopping took %v, %v", took, err)
 			}
 			if causes := v.rest(); len(causes) == 0 || causes[len(causes)-1] != "stopped" {

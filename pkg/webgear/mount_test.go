@@ -70,7 +70,7 @@ func TestMountedStreamsHaveTheirOwnPictures(t *testing.T) {
 	for _, v := range []*viewer{first, v} {
 		go func() { done <- v.rest() }()
 	}
-	if took, err := r.stop(); err != nil || took > 2*time.Second {
+	if took, err := r.stop(); err != nil || took > 5*time.Second {
 		t.Errorf("stopping took %v, %v", took, err)
 	}
 	for range 2 {
@@ -88,7 +88,7 @@ func TestStalledViewersOfAMountedStreamDoNotDelayTheEnd(t *testing.T) {
 		}
 	})
 	r.watch("/video2").must() // and never reads again
-	if took, err := r.stop(); err != nil || took > 2*time.Second {
+	if took, err := r.stop(); err != nil || took > 5*time.Second {
 		t.Errorf("stopping took %v, %v", took, err)
 	}
 }

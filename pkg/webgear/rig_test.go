@@ -106,7 +106,7 @@ func serveGear(t *testing.T, g *webgear.Gear, log *logBuffer) *rig {
 		}
 	})
 	t.Cleanup(func() {
-		if took, err := r.stop(); err != nil || took > 2*time.Second {
+		if took, err := r.stop(); err != nil || took > 5*time.Second {
 			t.Errorf("Serve ended after %v with %v, want nil within 2 s", took, err)
 		}
 	})
