@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -115,11 +116,16 @@ func auto() *devicetest.FakeSource {
 type fakeEncoder struct {
 	fail   error
 	closed bool
+	hangs  atomic.Bool   // Encode waits for hang
+	hang   chan struct{} // closed to let it go on
 }
 
 func (e *fakeEncoder) Encode(b *device.Buffer) ([]byte, error) {
 	if e.fail != nil {
 		return nil, e.fail
+	}
+	if e.hangs.Load() {
+		<-e.hang
 	}
 	return devicetest.JPEG(b.DriverSeq, b.Format.Width, b.Format.Height), nil
 }

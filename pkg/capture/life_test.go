@@ -194,3 +194,20 @@ func TestFrameRateIsMeasured(t *testing.T) {
 		}
 	})
 }
+
+func TestEncoderThatHangsIsShownAsAStallAfterAWhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		enc := &fakeEncoder{hang: make(chan struct{})}
+		r := start(t, auto(), func(c *Config) {
+			c.Want = device.Format{FourCC: device.YUYV}
+			c.NewEncoder = func(device.Format) (Encoder, error) { return enc, nil }
+		})
+		r.expect(time.Second, "live")
+		enc.hangs.Store(true)
+		r.expect(firstFrame-time.Second, "")
+		r.expect(2*time.Second, "stalled")
+		enc.hangs.Store(false)
+		close(enc.hang)
+		r.expect(500*time.Millisecond, "live")
+	})
+}

@@ -71,10 +71,13 @@ func (s *Supervisor) due() (show *status.Cause, wait time.Duration) {
 		}
 		silent := now.Sub(since)
 		patience := max(limit-silent, minStall-now.Sub(s.starved))
+		// Excuses hold for a while only: an encoder may hang, and a computer may
+		// be too busy for ever.
+		excused := s.st.State == status.Online && silent < max(limit, firstFrame)
 		switch {
-		case s.st.State == status.Online && ss.working:
+		case excused && ss.working:
 			wait = max(patience, maxLate)
-		case s.st.State == status.Online && patience > 0:
+		case excused && patience > 0:
 			wait = patience
 		case silent < limit:
 			wait = limit - silent
