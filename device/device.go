@@ -34,7 +34,8 @@ type Camera interface {
 	// Next waits for a picture newer than the last one and lends it to use.
 	// When several are waiting, older ones are skipped and counted in
 	// Buffer.Stale. The buffer belongs to the driver: use must not keep it nor
-	// anything in it once it returns. Next returns the error of use.
+	// anything in it once it returns, unless it called Buffer.Hold. Next returns
+	// the error of use.
 	//
 	// The error matches the context's cause when ctx ended first, ErrClosed
 	// after Close, ErrUnplugged when the hardware is gone, ErrEnded when a
@@ -89,6 +90,12 @@ type Buffer struct {
 	CapturedAt time.Time
 	// ReceivedAt is when the driver handed the picture over.
 	ReceivedAt time.Time
+	// Hold, where it is not nil, may be called once during use to keep Data
+	// beyond it. The driver gets the memory back by release, which may be called
+	// from any goroutine, and has to be: Stop and Close wait for it. ok is false
+	// when the driver cannot spare the memory now; then Data has to be copied.
+	// The other fields may be kept anyway.
+	Hold func() (release func(), ok bool)
 }
 
 // Frame is one complete JPEG picture, shared by all viewers through its pointer
