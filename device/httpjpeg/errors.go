@@ -28,9 +28,14 @@ func (e *silentError) Error() string { return fmt.Sprintf("sent nothing for %v",
 type pictureError struct {
 	after   time.Duration
 	damaged bool
+	// placeholder is the cause another webgear gives instead, or nil.
+	placeholder *string
 }
 
 func (e *pictureError) Error() string {
+	if e.placeholder != nil {
+		return fmt.Sprintf("the webgear there has had no picture for %v itself: %.40q", e.after, *e.placeholder)
+	}
 	if e.damaged {
 		return fmt.Sprintf("sent only damaged pictures for %v", e.after)
 	}
@@ -86,7 +91,7 @@ func kindOf(err error) error {
 		return a.kind
 	}
 	if p, ok := errors.AsType[*pictureError](err); ok {
-		if p.damaged {
+		if p.damaged && p.placeholder == nil {
 			return device.ErrDamaged
 		}
 		return device.ErrStalled

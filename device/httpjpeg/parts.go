@@ -23,6 +23,9 @@ const (
 	readBytes   = 64 << 10 // read at once: a socket holds about as much
 )
 
+// placeholderField marks what another webgear shows in place of live pictures.
+const placeholderField = "x-placeholder"
+
 // errMalformed is matched when there is nothing more to be made of a stream.
 var errMalformed = errors.New("malformed multipart stream")
 
@@ -32,7 +35,10 @@ type part struct {
 	width, height int    // in pixels, 0 when not known
 	corrupt       bool   // no JPEG, or one that was cut off
 	timestamp     string // the part's X-Timestamp, or empty
-	begun         time.Time
+	// placeholder is the cause for which another webgear has no live picture; its
+	// part's X-Placeholder, or empty.
+	placeholder string
+	begun       time.Time
 }
 
 // lengths says whether a stream's Content-Length fields can be believed.
@@ -102,7 +108,7 @@ func (p *partReader) next(ctx context.Context) (part, error) {
 		if len(pic.data) == 0 {
 			continue
 		}
-		pic.timestamp = h.timestamp
+		pic.timestamp, pic.placeholder = h.timestamp, h.placeholder
 		return pic, nil
 	}
 }
@@ -167,8 +173,8 @@ func (p *partReader) judgeLengths(junk int) {
 
 // header holds the fields of a part that matter.
 type header struct {
-	typ, timestamp string
-	length         int // 0 when not given or not to be believed
+	typ, timestamp, placeholder string
+	length                      int // 0 when not given or not to be believed
 }
 
 // header reads up to the blank line. Lines that are no fields are left out.
@@ -194,6 +200,8 @@ func (p *partReader) header(ctx context.Context) (h header, err error) {
 			}
 		case "x-timestamp":
 			h.timestamp = value
+		case placeholderField:
+			h.placeholder = value
 		}
 	}
 }

@@ -48,7 +48,8 @@ type session struct {
 	err  error
 
 	silence, progress *time.Timer
-	damaged           atomic.Bool // the last picture was; read by progress's timer
+	damaged           atomic.Bool            // the last picture was; read by progress's timer
+	shown             atomic.Pointer[string] // the last picture's placeholder, the same
 
 	// Only the reading goroutine uses what follows.
 	isReady         bool
@@ -67,7 +68,7 @@ func begin(ctx context.Context, t *target, log *slog.Logger, timeout, interval t
 	}
 	s.silence = time.AfterFunc(timeout, func() { cancel(&silentError{timeout}) })
 	s.progress = time.AfterFunc(timeout*progressTimeouts, func() {
-		cancel(&pictureError{timeout * progressTimeouts, s.damaged.Load()})
+		cancel(&pictureError{timeout * progressTimeouts, s.damaged.Load(), s.shown.Load()})
 	})
 	go func() {
 		defer close(s.done)
@@ -146,7 +147,7 @@ func (s *session) stream(ctx context.Context, a answer) error {
 			s.log.Debug("part lengths are wrong, looking for the end of each picture instead", "path", s.t.path)
 		}
 		s.deliver(p)
-		if s.isReady {
+		if s.isReady && p.placeholder == "" {
 			s.progress.Reset(s.timeout * progressTimeouts)
 		}
 	}
@@ -163,6 +164,7 @@ func (s *session) poll(ctx context.Context, a answer) error {
 	defer tick.Stop()
 	var body bytes.Buffer
 	condition := http.Header{}
+	placeholder := "" // of the picture in body
 	for {
 		begun := time.Now()
 		if a.StatusCode != http.StatusNotModified {
@@ -177,6 +179,7 @@ func (s *session) poll(ctx context.Context, a answer) error {
 				return &answerError{device.ErrDamaged, "picture over " + strconv.Itoa(maxPart) + " bytes"}
 			}
 			condition = conditionOf(a.Header)
+			placeholder = a.Header.Get(placeholderField)
 		}
 		_ = a.Body.Close() // it was only read
 		s.silence.Stop()
@@ -185,7 +188,7 @@ func (s *session) poll(ctx context.Context, a answer) error {
 			width, height, ok := jpegscan.Size(body.Bytes())
 			s.deliver(part{
 				data: body.Bytes(), width: width, height: height, corrupt: !ok,
-				timestamp: a.Header.Get("X-Timestamp"), begun: begun,
+				timestamp: a.Header.Get("X-Timestamp"), placeholder: placeholder, begun: begun,
 			})
 		}
 
@@ -217,8 +220,17 @@ func conditionOf(answer http.Header) http.Header {
 }
 
 // deliver puts a picture into the mailbox. Before the first one with a size,
-// pictures are counted only: the format could not be granted.
+// pictures are counted only: the format could not be granted. A placeholder
+// tells the size, and nothing else: it is no picture of the camera.
 func (s *session) deliver(p part) {
+	if p.placeholder != "" {
+		s.shown.Store(&p.placeholder)
+		if possible(p.width, p.height) {
+			s.grant(p)
+		}
+		return
+	}
+	s.shown.Store(nil)
 	now := time.Now()
 	seq := s.seq
 	s.seq++
@@ -233,6 +245,11 @@ func (s *session) deliver(p part) {
 	pic.corrupt, pic.seq, pic.receivedAt = p.corrupt, seq, now
 	pic.capturedAt = s.capturedAt(p)
 	s.box.put(pic)
+	s.grant(p)
+}
+
+// grant lets Start return with the size of the first picture.
+func (s *session) grant(p part) {
 	if !s.isReady {
 		s.isReady = true
 		s.width, s.height = p.width, p.height
