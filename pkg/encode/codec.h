@@ -1,6 +1,6 @@
 /*
- * What the C files of this package share. Not for Go: turbo.h and transcode.h
- * are.
+ * What the C files of this package share. Not for Go: turbo.h,
+ * transcode.h and turn.h are.
  */
 #ifndef WEBGEAR_CODEC_H
 #define WEBGEAR_CODEC_H
@@ -25,9 +25,28 @@ struct failure {
 
 struct jpeg_error_mgr *failure_init(struct failure *f);
 
+/* Destination: memory of ours that is kept from picture to picture. libjpeg's
+ * jpeg_mem_dest would lose what it had grown to. The manager comes first, as
+ * above. */
+struct sink {
+	struct jpeg_destination_mgr mgr;
+	struct failure *fail;
+	uint8_t *out;
+	size_t cap, len;
+};
+
+/* Returns 0 when there is no memory. */
+int sink_init(struct sink *k, struct failure *fail);
+void sink_free(struct sink *k);
+
+/* Most scans of a progressive file. Each is a pass over the whole picture, so
+ * that a small file could take very long. Chosen: ten times what libjpeg's own
+ * script for progressive files has. */
+#define MAX_SCANS 100
+
 struct turbo {
 	struct jpeg_compress_struct cinfo;
-	struct jpeg_destination_mgr dest;
+	struct sink sink;
 	struct failure fail;
 
 	struct turbo_config config;
@@ -36,6 +55,7 @@ struct turbo {
 	/* What is handed to libjpeg: the picture itself or its resized planes. */
 	enum turbo_kind kind;
 	int width, height;
+	int vs;                /* luma rows per chroma row of the file */
 	int c_width;           /* chroma samples per row */
 	int y_rows, c_rows;    /* rows per MCU row */
 	size_t y_pad, c_pad;   /* bytes per scratch row: whole blocks */
@@ -48,9 +68,6 @@ struct turbo {
 	uint8_t *plane[3];
 	size_t plane_stride[3];
 	uint8_t *line[3];      /* rows of the input, taken apart */
-
-	uint8_t *out;
-	size_t out_cap, out_len;
 };
 
 /* One picture, while it is encoded. */

@@ -1,6 +1,7 @@
-// Package encode makes JPEG files: of raw pictures from cameras (Encoder), of
-// images and pixels that a program drew (PixelEncoder), and of JPEG files that
-// are to be smaller, coarser or grey (Transcoder). It uses libjpeg-turbo where
+// Package encode makes JPEG files: of raw pictures from cameras (Encoder, and
+// Parallel for several at once), of images and pixels that a program drew
+// (PixelEncoder), and of JPEG files that are to be smaller, coarser or grey
+// (Transcoder), or turned (Transformer). It uses libjpeg-turbo where
 // the program was built with cgo, image/jpeg otherwise. Both take the same input
 // and give the same colours; libjpeg-turbo is about ten times as fast and keeps
 // the chroma resolution of the source, where image/jpeg always writes 4:2:0.
@@ -10,9 +11,9 @@
 // filled up with the last column and row. To shrink a picture, areas are
 // averaged; to enlarge it, samples are interpolated.
 //
-// None of the three starts goroutines, and each belongs to one goroutine at a
-// time; only SetQuality may be called from any. They read only the part of a
-// buffer that its format describes, and only during the call.
+// Only Parallel starts goroutines. Everything belongs to one goroutine at a time;
+// only SetQuality may be called from any. Buffers are read only as far as their
+// format describes and, but for those that Parallel holds, only during the call.
 package encode
 
 import (

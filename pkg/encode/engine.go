@@ -21,9 +21,12 @@ type job struct {
 	width, height       int
 	outWidth, outHeight int
 	// hs and vs are luma columns and rows per chroma sample of the file: 1, 2 or
-	// 4, and 1 or 2. The input has the same unless it is packed pixels.
+	// 4, and 1 or 2. The input has the same unless it is packed pixels, or
+	// halve is set.
 	hs, vs int
-	gray   bool
+	// halve makes 4:2:0 of packed 4:2:2.
+	halve bool
+	gray  bool
 	// fastDCT is for libjpeg-turbo, smooth for the standard library: chroma is
 	// taken for points on a line when it shrinks.
 	fastDCT, smooth bool
@@ -64,6 +67,7 @@ func newJob(f device.Format, o Options) (job, error) {
 	default:
 		j.kind = kindPlanar
 	}
+	j.halve = j.vs == 1 && j.kind != kindGrey && o.Subsampling == Subsampling420 && !o.Gray
 	if o.Gray && f.FourCC != device.RGB24 {
 		f.FourCC = device.GREY // chroma has no say in the luma
 	}

@@ -24,12 +24,15 @@ static inline uint8_t clamp(int16_t v)
 	return (uint8_t)v;
 }
 
+static void scale(uint8_t *v, int n, int16_t k, int16_t offset)
+{
+	for (int i = 0; i < n; i++)
+		v[i] = clamp((int16_t)(whole(v[i]) + term(v[i], k) + offset));
+}
+
 void row_convert_y(const struct turbo_convert *c, uint8_t *y, int n)
 {
-	const int16_t yy = c->yy, y0 = c->y0;
-
-	for (int i = 0; i < n; i++)
-		y[i] = clamp((int16_t)(whole(y[i]) + term(y[i], yy) + y0));
+	scale(y, n, c->yy, c->y0);
 }
 
 void row_convert_y_cross(const struct turbo_convert *c, uint8_t *restrict y,
@@ -59,6 +62,11 @@ void row_convert_c(const struct turbo_convert *c, uint8_t *restrict cb, uint8_t 
 	const int16_t bb = c->bb, br = c->br, b0 = c->b0;
 	const int16_t rb = c->rb, rr = c->rr, r0 = c->r0;
 
+	if (!c->cross) {
+		scale(cb, n, bb, b0);
+		scale(cr, n, rr, r0);
+		return;
+	}
 	for (int i = 0; i < n; i++) {
 		const uint8_t b = cb[i], r = cr[i];
 
@@ -128,6 +136,12 @@ void row_luma_422(uint8_t *restrict y, const uint8_t *restrict s, int width, int
 		s++;
 	for (int i = 0; i < width; i++)
 		y[i] = s[2 * i];
+}
+
+void row_average(uint8_t *restrict a, const uint8_t *restrict b, int n)
+{
+	for (int i = 0; i < n; i++)
+		a[i] = (uint8_t)((a[i] + b[i] + 1) >> 1);
 }
 
 /* Amounts of ink, 255 being all of it, to the light that is left. */

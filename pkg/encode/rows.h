@@ -24,6 +24,9 @@ void row_luma_422(uint8_t *restrict y, const uint8_t *restrict s, int width, int
 /* A row of interleaved chroma; n pairs. */
 void row_split_nv12(uint8_t *restrict cb, uint8_t *restrict cr, const uint8_t *restrict s, int n);
 
+/* The mean of two rows, in place of the first one. */
+void row_average(uint8_t *restrict a, const uint8_t *restrict b, int n);
+
 void row_cmyk_to_rgb(uint8_t *restrict rgb, const uint8_t *restrict cmyk, int n);
 
 #endif

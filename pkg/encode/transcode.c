@@ -7,11 +7,6 @@
 
 #include "codec.h"
 
-/* Most scans of a progressive file. Each is a pass over the whole picture, so
- * that a small file could take very long. Chosen: ten times what libjpeg's own
- * script for progressive files has. */
-#define MAX_SCANS 100
-
 /* Most rows of a plane in one row of MCUs: four blocks. */
 #define MAX_ROWS (4 * DCTSIZE)
 
@@ -318,7 +313,7 @@ size_t transcoder_run(struct transcoder *x, const uint8_t *data, size_t size,
 		return 0;
 	}
 	if (x->shape.direct)
-		return x->enc->out_len;
+		return x->enc->sink.len;
 	if (x->shape.mix)
 		mix(x);
 	n = turbo_encode(x->enc, x->plane[0], x->plane[1], x->plane[2], x->plane_stride[0],

@@ -12,45 +12,6 @@
 #define Y_ROWS 16
 #define C_ROWS 8
 
-/* First guess of the output's size; grows by doubling. Chosen. */
-#define FIRST_OUTPUT 65536
-
-/* Destination: memory of ours that is kept from picture to picture. libjpeg's
- * jpeg_mem_dest would lose what it had grown to. */
-
-static void dest_init(j_compress_ptr cinfo)
-{
-	struct turbo *t = cinfo->client_data;
-
-	t->dest.next_output_byte = t->out;
-	t->dest.free_in_buffer = t->out_cap;
-}
-
-/* libjpeg calls this when the memory is full, whatever free_in_buffer says. */
-static boolean dest_grow(j_compress_ptr cinfo)
-{
-	struct turbo *t = cinfo->client_data;
-	size_t used = t->out_cap;
-	uint8_t *p = realloc(t->out, 2 * used);
-
-	if (p == NULL) {
-		snprintf(t->fail.text, sizeof(t->fail.text), "no memory for %zu bytes of output", 2 * used);
-		longjmp(t->fail.jump, 1);
-	}
-	t->out = p;
-	t->out_cap = 2 * used;
-	t->dest.next_output_byte = p + used;
-	t->dest.free_in_buffer = used;
-	return TRUE;
-}
-
-static void dest_term(j_compress_ptr cinfo)
-{
-	struct turbo *t = cinfo->client_data;
-
-	t->out_len = t->out_cap - t->dest.free_in_buffer;
-}
-
 static int is_422(enum turbo_kind kind)
 {
 	return kind == TURBO_YUYV || kind == TURBO_UYVY;
@@ -111,47 +72,71 @@ static void chroma(struct turbo *t, const struct source *s, int row, int n, JSAM
 	pad(*cr, w, t->c_pad);
 }
 
-/* The n-th rows of a packed 4:2:2 picture. */
-static void packed(struct turbo *t, const struct source *s, int row, int n, JSAMPROW *y, JSAMPROW *cb, JSAMPROW *cr)
+/* Takes a row of a packed 4:2:2 picture apart. The chroma is not converted yet. */
+static void packed(struct turbo *t, const struct source *s, int row, uint8_t *y, uint8_t *cb, uint8_t *cr)
 {
 	const struct turbo_convert *c = &t->config.convert;
 
-	*y = t->y + (size_t)n * t->y_pad;
-	*cb = t->cb + (size_t)n * t->c_pad;
-	*cr = t->cr + (size_t)n * t->c_pad;
-	row_split_422(*y, *cb, *cr, s->y + (size_t)row * s->stride, s->row, t->width, t->kind == TURBO_YUYV);
+	row_split_422(y, cb, cr, s->y + (size_t)row * s->stride, s->row, t->width, t->kind == TURBO_YUYV);
 	if (c->cross) {
-		row_find_cross(c, t->cross, *cb, *cr, t->c_width);
-		row_convert_y_cross(c, *y, t->cross, t->width);
+		row_find_cross(c, t->cross, cb, cr, t->c_width);
+		row_convert_y_cross(c, y, t->cross, t->width);
 	} else if (!c->none) {
-		row_convert_y(c, *y, t->width);
+		row_convert_y(c, y, t->width);
 	}
-	if (!c->none)
-		row_convert_c(c, *cb, *cr, t->c_width);
-	pad(*y, (size_t)t->width, t->y_pad);
-	pad(*cb, (size_t)t->c_width, t->c_pad);
-	pad(*cr, (size_t)t->c_width, t->c_pad);
+	pad(y, (size_t)t->width, t->y_pad);
+}
+
+/* The MCU row of a packed 4:2:2 picture that begins at luma row top. */
+static void packed_rows(struct turbo *t, const struct source *s, int top, JSAMPROW *y, JSAMPROW *cb, JSAMPROW *cr)
+{
+	const struct turbo_convert *c = &t->config.convert;
+	/* Behind the rows of the file there is one for what is averaged. */
+	uint8_t *b2 = t->cb + (size_t)t->c_rows * t->c_pad, *r2 = t->cr + (size_t)t->c_rows * t->c_pad;
+
+	for (int i = 0; i < t->c_rows; i++) {
+		const int n = i * t->vs, row = top + n;
+
+		if (row >= t->height) { /* the pointers of the row above once more */
+			cb[i] = cb[i - 1];
+			cr[i] = cr[i - 1];
+			for (int k = n; k < n + t->vs; k++)
+				y[k] = y[k - 1];
+			continue;
+		}
+		y[n] = t->y + (size_t)n * t->y_pad;
+		cb[i] = t->cb + (size_t)i * t->c_pad;
+		cr[i] = t->cr + (size_t)i * t->c_pad;
+		packed(t, s, row, y[n], cb[i], cr[i]);
+		if (t->vs == 2) {
+			y[n + 1] = y[n];
+			if (row + 1 < t->height) {
+				y[n + 1] = t->y + (size_t)(n + 1) * t->y_pad;
+				packed(t, s, row + 1, y[n + 1], b2, r2);
+				row_average(cb[i], b2, t->c_width);
+				row_average(cr[i], r2, t->c_width);
+			}
+		}
+		if (!c->none)
+			row_convert_c(c, cb[i], cr[i], t->c_width);
+		pad(cb[i], (size_t)t->c_width, t->c_pad);
+		pad(cr[i], (size_t)t->c_width, t->c_pad);
+	}
 }
 
 /* Points y, cb, cr at the MCU row that begins at luma row top. Rows below the
  * picture repeat the last one: the same pointer again. */
 static void mcu_row(struct turbo *t, const struct source *s, int top, JSAMPROW *y, JSAMPROW *cb, JSAMPROW *cr)
 {
-	const int vs = t->c_rows > 0 ? t->y_rows / t->c_rows : 1; /* luma rows per chroma row */
+	const int vs = t->vs;
 
+	if (is_422(t->kind) && t->c_rows > 0) {
+		packed_rows(t, s, top, y, cb, cr);
+		return;
+	}
 	for (int n = 0; n < t->y_rows; n++) {
 		const int row = top + n;
 
-		if (is_422(t->kind) && t->c_rows > 0) {
-			if (row < t->height) {
-				packed(t, s, row, n, &y[n], &cb[n], &cr[n]);
-			} else {
-				y[n] = y[n - 1];
-				cb[n] = cb[n - 1];
-				cr[n] = cr[n - 1];
-			}
-			continue;
-		}
 		if (t->c_rows > 0 && n % vs == 0) {
 			if (row < t->height) {
 				chroma(t, s, row / vs, n / vs, &cb[n / vs], &cr[n / vs]);
@@ -246,7 +231,7 @@ static size_t guarded(struct turbo *t, const struct source *s, int quality)
 	}
 	turbo_set_quality(t, quality);
 	compress(t, s);
-	return t->out_len;
+	return t->sink.len;
 }
 
 size_t turbo_encode(struct turbo *t, const uint8_t *y, const uint8_t *cb, const uint8_t *cr,
@@ -269,7 +254,7 @@ void turbo_set_quality(struct turbo *t, int quality)
 
 void *turbo_output(struct turbo *t)
 {
-	return t->out;
+	return t->sink.out;
 }
 
 const char *turbo_error(const struct turbo *t)
@@ -322,7 +307,7 @@ static void set_up(struct turbo *t)
 			t->cinfo.comp_info[i].v_samp_factor = 1;
 		}
 		t->cinfo.comp_info[0].h_samp_factor = g->hs;
-		t->cinfo.comp_info[0].v_samp_factor = g->vs;
+		t->cinfo.comp_info[0].v_samp_factor = t->vs;
 	}
 }
 
@@ -335,7 +320,7 @@ static int make_rows(struct turbo *t)
 	if (t->kind == TURBO_PACKED) {
 		t->y_rows = Y_ROWS;
 	} else if (t->kind != TURBO_GREY && !g->gray) {
-		t->y_rows = DCTSIZE * g->vs;
+		t->y_rows = DCTSIZE * t->vs;
 		t->c_rows = C_ROWS;
 	}
 	t->c_width = (t->width + g->hs - 1) / g->hs;
@@ -344,7 +329,7 @@ static int make_rows(struct turbo *t)
 		t->y_pad = 3 * w; /* for CMYK */
 	t->c_pad = ((size_t)t->c_width + DCTSIZE - 1) / DCTSIZE * DCTSIZE;
 	t->y = malloc((size_t)t->y_rows * t->y_pad);
-	/* One row more, for malloc(0) may return NULL. */
+	/* One row more, for what is averaged. */
 	t->cb = malloc((size_t)(t->c_rows + 1) * t->c_pad);
 	t->cr = malloc((size_t)(t->c_rows + 1) * t->c_pad);
 	t->cross = malloc(2 * t->c_pad * sizeof(*t->cross));
@@ -361,8 +346,8 @@ static int make_planes(struct turbo *t)
 	if (g->kind != TURBO_PACKED)
 		t->kind = t->planes == 1 ? TURBO_GREY : TURBO_PLANAR;
 	for (int i = 0; i < t->planes; i++) {
-		const int hs = i > 0 ? g->hs : 1, vs = i > 0 ? g->vs : 1;
-		const int w = (g->out_width + hs - 1) / hs, h = (g->out_height + vs - 1) / vs;
+		const int hs = i > 0 ? g->hs : 1, vs = i > 0 ? g->vs : 1, out_vs = i > 0 ? t->vs : 1;
+		const int w = (g->out_width + hs - 1) / hs, h = (g->out_height + out_vs - 1) / out_vs;
 
 		if (!scaler_init(&t->scaler[i], ch, (g->width + hs - 1) / hs, (g->height + vs - 1) / vs, w, h, 0))
 			return 0;
@@ -378,14 +363,10 @@ static int make_planes(struct turbo *t)
 static int make_codec(struct turbo *t)
 {
 	t->cinfo.err = failure_init(&t->fail);
-	t->cinfo.client_data = t;
 	if (setjmp(t->fail.jump))
 		return 0;
 	jpeg_create_compress(&t->cinfo);
-	t->dest.init_destination = dest_init;
-	t->dest.empty_output_buffer = dest_grow;
-	t->dest.term_destination = dest_term;
-	t->cinfo.dest = &t->dest;
+	t->cinfo.dest = &t->sink.mgr;
 	set_up(t);
 	return 1;
 }
@@ -400,9 +381,8 @@ struct turbo *turbo_new(const struct turbo_config *config)
 	t->kind = config->kind;
 	t->width = config->out_width;
 	t->height = config->out_height;
-	t->out_cap = FIRST_OUTPUT;
-	t->out = malloc(t->out_cap);
-	if (t->out == NULL ||
+	t->vs = config->halve ? 2 : config->vs;
+	if (!sink_init(&t->sink, &t->fail) ||
 	    ((config->width != t->width || config->height != t->height) && !make_planes(t)) ||
 	    !make_rows(t) || !make_codec(t)) {
 		turbo_free(t);
@@ -425,6 +405,6 @@ void turbo_free(struct turbo *t)
 	free(t->cb);
 	free(t->cr);
 	free(t->cross);
-	free(t->out);
+	sink_free(&t->sink);
 	free(t);
 }

@@ -17,6 +17,9 @@ import (
 
 const turboName = "libjpeg-turbo"
 
+// fastName is the name of the engine that is better than the standard library.
+const fastName = turboName
+
 // turbo holds the encoder in C memory.
 type turbo struct{ t *C.struct_turbo }
 
@@ -37,6 +40,7 @@ func newTurbo(j job) (*turbo, error) {
 		width: C.int(j.width), height: C.int(j.height),
 		out_width: C.int(j.outWidth), out_height: C.int(j.outHeight),
 		hs: C.int(j.hs), vs: C.int(j.vs),
+		halve:    flag(j.halve),
 		gray:     flag(j.gray || j.kind == kindGrey),
 		fast_dct: flag(j.fastDCT),
 		convert: C.struct_turbo_convert{

@@ -44,6 +44,7 @@ struct turbo_config {
 	int width, height;         /* pixels */
 	int out_width, out_height; /* pixels of the file */
 	int hs, vs;                /* luma columns and rows per chroma sample: 1, 2 or 4; 1 or 2 */
+	int halve;                 /* packed 4:2:2 becomes 4:2:0 */
 	int gray;                  /* one component only */
 	int rgb;                   /* planes are R, G, B and stay so */
 	int fast_dct;              /* JDCT_IFAST instead of JDCT_ISLOW */
