@@ -1,7 +1,8 @@
 // Package devicetest holds what tests of cameras share: the conformance suite
-// that every driver must pass ([TestCamera]), a scripted camera ([Fake]) that
-// can do every failure the program handles, and a place to open it from
-// ([FakeSource]). Only tests import it; it touches no hardware.
+// that every driver must pass ([TestCamera], [TestController]), a scripted camera
+// ([Fake], [FakeController]) that can do every failure the program handles, a
+// place to open it from ([FakeSource]), and the video nodes of real computers
+// ([Boards]). Only tests import it; it touches no hardware.
 //
 // The suite calls a camera the way the contract says: one goroutine at a time
 // for everything except Close. Every method of Fake and FakeSource may be

@@ -35,6 +35,9 @@ type FakeOptions struct {
 	// Buffers is how many pictures may wait, like buffers queued at a driver;
 	// what comes while all are full is lost. 0 means 4.
 	Buffers int
+	// Holds is how many pictures may be held at a time, see Buffer.Hold. 0 means
+	// that they cannot be.
+	Holds int
 	// OnClose is called by the first Close, after it took effect. It may be nil.
 	OnClose func()
 }
@@ -69,6 +72,7 @@ type Fake struct {
 	done     chan struct{} // closed by Close
 	started  bool
 	stalled  bool
+	held     int   // pictures that are held
 	inCall   bool  // the capturing goroutine is inside Next, Start, Stop or Modes
 	gone     error // set by Unplug
 	failure  error // for the next Next, set by Fail
@@ -264,11 +268,17 @@ func (f *Fake) take(ctx context.Context) (l *loan, changed <-chan struct{}, due 
 func (f *Fake) lend(l *loan, use func(*device.Buffer) error) error {
 	l.buf.ReceivedAt = time.Now()
 	data := l.buf.Data
-	defer func() {
+	giveBack := func() {
 		for i := range data {
 			data[i] = Poison
 		}
 		close(l.released)
+	}
+	kept := f.lendHold(l, giveBack)
+	defer func() {
+		if !kept() {
+			giveBack()
+		}
 	}()
 	if err := use(&l.buf); err != nil {
 		return err
@@ -289,15 +299,17 @@ func (f *Fake) Stop() error {
 	}
 	defer leave()
 	f.mu.Lock()
-	defer f.mu.Unlock()
 	if f.started {
 		f.counts.Stops++
 	}
 	f.stopLocked()
+	f.mu.Unlock()
+	f.awaitHolds()
 	return nil
 }
 
-// Close ends everything and wakes a blocked Next.
+// Close ends everything and wakes a blocked Next. It waits for pictures that
+// are held.
 func (f *Fake) Close() error {
 	f.mu.Lock()
 	f.counts.Closes++
@@ -307,6 +319,7 @@ func (f *Fake) Close() error {
 		f.stopLocked()
 	}
 	f.mu.Unlock()
+	f.awaitHolds()
 	if first && f.opt.OnClose != nil {
 		f.opt.OnClose()
 	}

@@ -83,6 +83,8 @@ func rules() []rule {
 		{"ContextWakesBlockedNext", contextWakesBlockedNext},
 		{"CloseWakesBlockedNext", closeWakesBlockedNext},
 		{"CloseLeavesLentPictureAlone", closeLeavesLentPictureAlone},
+		{"HeldPicturesStayUntilReleased", heldPicturesStay},
+		{"StopAndCloseWaitForHeldPictures", stopAndCloseWaitForHolds},
 		{"CloseMayBeRepeated", closeMayBeRepeated},
 		{"CallsAfterCloseReturnErrClosed", callsAfterCloseReturnErrClosed},
 		{"StopThenStartWorks", stopThenStartWorks},

@@ -38,6 +38,15 @@ func TestFakeRecordingPassesTheSuite(t *testing.T) {
 	})
 }
 
+func TestFakeThatLendsLongerPassesTheSuite(t *testing.T) {
+	TestCameraWith(t, Options{
+		Open: func(*testing.T) device.Camera {
+			return NewFake(FakeOptions{Interval: 5 * time.Millisecond, Holds: 2})
+		},
+		Timeout: 5 * time.Second,
+	})
+}
+
 // TestSuiteFindsBrokenCameras proves that each rule can fail.
 func TestSuiteFindsBrokenCameras(t *testing.T) {
 	good := func() *Fake { return NewFake(FakeOptions{Interval: 5 * time.Millisecond}) }
@@ -98,6 +107,10 @@ func TestSuiteFindsBrokenCameras(t *testing.T) {
 		{"deaf to Close", func() device.Camera { return &deaf{Fake: good()} }, "CloseWakesBlockedNext", "did not return"},
 		{"other error after Close", func() device.Camera { return &deaf{Fake: good(), closes: true} }, "CloseWakesBlockedNext", "want ErrClosed"},
 		{"frees what is lent", func() device.Camera { return &freeing{Fake: good()} }, "CloseLeavesLentPictureAlone", "changed a picture"},
+		{"overwrites what is held", change(func(b *device.Buffer) {
+			b.Hold = func() (func(), bool) { return func() {}, true }
+		}), "HeldPicturesStayUntilReleased", "changed while it was held"},
+		{"frees what is held", func() device.Camera { return &unmapping{Fake: good()} }, "StopAndCloseWaitForHeldPictures", "Stop changed a picture that was held"},
 		{"closes once", func() device.Camera { return &once{Fake: good()} }, "CloseMayBeRepeated", "closed already"},
 		{"stops after Close", func() device.Camera { return &lenient{Fake: good()} }, "CallsAfterCloseReturnErrClosed", "Stop after Close"},
 		{"starts once", func() device.Camera { return &startsOnce{Fake: good()} }, "StopThenStartWorks", "cannot start again"},
@@ -290,6 +303,28 @@ func (c *freeing) Close() error {
 	defer c.mu.Unlock()
 	clear(c.lent)
 	return c.Fake.Close()
+}
+
+// unmapping takes held pictures away when it stops.
+type unmapping struct {
+	*Fake
+	held []byte
+}
+
+func (c *unmapping) Next(ctx context.Context, use func(*device.Buffer) error) error {
+	return c.Fake.Next(ctx, func(b *device.Buffer) error {
+		b.Data = slices.Clone(b.Data)
+		b.Hold = func() (func(), bool) {
+			c.held = b.Data
+			return func() {}, true
+		}
+		return use(b)
+	})
+}
+
+func (c *unmapping) Stop() error {
+	clear(c.held)
+	return c.Fake.Stop()
 }
 
 type once struct{ *Fake }

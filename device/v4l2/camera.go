@@ -1,6 +1,7 @@
 package v4l2
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -9,14 +10,16 @@ import (
 	"github.com/webgear-pi/webgear/device"
 )
 
-// Camera is an open V4L2 camera. It implements [device.Camera].
+// Camera is an open V4L2 camera. It implements [device.Camera] and
+// [device.Controller].
 //
-// While one method runs, the node and the fields it works on belong to that
-// method's goroutine; mu is held only to enter, to leave and around the marks
-// below. Close waits for the method to leave, so that no buffer is unmapped
-// under it; the one exception is a Close during the function given to Next
-// (it may come from that very function): then Next releases the camera as soon
-// as the function returned.
+// While one method of capturing runs, the node and the fields it works on
+// belong to that method's goroutine; mu is held only to enter, to leave and
+// around the marks below. Calls about controls enter and leave as well, beside
+// it, one at a time. Whoever is the last to leave after Close, or to give back a
+// picture that was held, releases the camera: nothing is unmapped under anyone.
+// Close waits for that, except during the function given to Next, where it may
+// have been called from.
 type Camera struct {
 	info   device.Info
 	node   node
@@ -26,24 +29,45 @@ type Camera struct {
 
 	mu       sync.Mutex
 	changed  *sync.Cond // running, lent or released changed; uses mu
-	running  bool       // a method is at work
+	running  bool       // a method of capturing is at work
 	lent     bool       // a buffer is out with the function given to Next
+	kept     bool       // that function called Hold
+	out      int        // buffers that are held
+	spare    int        // how many may be
+	filling  bool       // buffers that come back are queued again
+	lost     error      // why one that came back could not be
+	asking   int        // calls about controls, at work or waiting
 	closed   bool       // Close was called
+	closers  int        // calls of Close that wait
 	released bool       // the node is closed
+	trouble  error      // what went wrong while it was released
 
-	// The fields from here on belong to the method at work.
+	// turn is full while a call about controls is at work, and subscribed (the
+	// controls whose changes are told) is its.
+	turn       chan struct{}
+	subscribed map[uint32]bool
+	changes    chan struct{} // holds one signal for all changes of controls
+
+	// The fields from here on belong to the method of capturing at work.
 	stream stream
 }
 
-var _ device.Camera = (*Camera)(nil)
+var (
+	_ device.Camera     = (*Camera)(nil)
+	_ device.Controller = (*Camera)(nil)
+)
 
-// Open opens the camera at path, a video node or a link to one, such as those
-// below /dev/v4l. It changes nothing in the camera. Errors are *device.OpError
+// Open opens the camera at path: a video node, a link to one such as those
+// below /dev/v4l, or any other [device.Info] ID. It changes nothing in the camera. Errors are *device.OpError
 // of kind ErrNotFound, ErrPermission, ErrBusy, ErrUnsupported (with what the
 // path leads to as Detail) or ErrUnplugged.
 func (d *Driver) Open(ctx context.Context, path string) (*Camera, error) {
 	if ctx.Err() != nil {
 		return nil, &device.OpError{Op: "open", Path: path, Err: context.Cause(ctx)}
+	}
+	path, err := d.find(ctx, path)
+	if err != nil {
+		return nil, err
 	}
 	n, err := d.kernel.open(d.real(path))
 	if err != nil {
@@ -75,16 +99,16 @@ func (d *Driver) adopt(n node, path string) (*Camera, error) {
 		return nil, &device.OpError{Op: "open", Path: path, Detail: reason, Kind: device.ErrUnsupported}
 	}
 	name := d.nodeName(path)
-	id := d.stableNames()[name]
-	if id == "" {
-		id = path
-	}
+	id := cmp.Or(d.stableNames()[name], d.busID(name, kind.bus), path)
 	c := &Camera{
-		info:   cameraInfo(kind, path, id),
-		node:   n,
-		name:   name,
-		driver: d,
-		log:    d.log.With("path", path),
+		info:       cameraInfo(kind, path, id),
+		node:       n,
+		name:       name,
+		driver:     d,
+		log:        d.log.With("path", path),
+		turn:       make(chan struct{}, 1),
+		subscribed: map[uint32]bool{},
+		changes:    make(chan struct{}, 1),
 	}
 	c.changed = sync.NewCond(&c.mu)
 	d.opened(name, 1)
@@ -121,9 +145,9 @@ func (c *Camera) modes(ctx context.Context, op string, want device.Format) ([]de
 	return modes, nil
 }
 
-// Close stops and releases the camera. It returns nil when it was closed
-// before, and what went wrong while releasing it otherwise; the camera is
-// released in any case.
+// Close stops and releases the camera. It waits for pictures that are held to be
+// given back. It returns nil when it was closed before, and what went wrong
+// while releasing it otherwise; the camera is released in any case.
 func (c *Camera) Close() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -132,11 +156,16 @@ func (c *Camera) Close() error {
 	if first {
 		c.node.wake()
 	}
-	for c.running && !c.lent {
+	c.closers++
+	defer func() { c.closers-- }()
+	for !c.released && (!c.running || !c.lent) {
+		if c.releaseLocked(); c.released {
+			break
+		}
 		c.changed.Wait()
 	}
-	if first && !c.running {
-		return c.releaseLocked()
+	if first && c.released {
+		return c.trouble
 	}
 	return nil
 }
@@ -158,34 +187,71 @@ func (c *Camera) enter(op string) error {
 // errOverlap says that the rule of one capturing goroutine was broken.
 var errOverlap = errors.New("another call is still running")
 
-// leave ends a method and does what a Close in between left to it.
+// leave ends a method.
 func (c *Camera) leave() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.running = false
-	if c.closed && !c.released {
-		if err := c.releaseLocked(); err != nil {
-			c.log.Debug("camera released with errors", "err", err)
-		}
-	}
+	c.leftLocked()
+}
+
+// leftLocked does what a Close in between left to who leaves last. The caller
+// holds mu.
+func (c *Camera) leftLocked() {
+	c.releaseLocked()
 	c.changed.Broadcast()
 }
 
-// releaseLocked ends the stream and closes the node. The caller holds mu, and no
-// method is at work. After unplugging this is what lets the kernel give the
-// node's number to the camera when it comes back.
-func (c *Camera) releaseLocked() error {
-	if c.released {
-		return nil
+// enterControls begins a call about controls, when no other is at work.
+func (c *Camera) enterControls(ctx context.Context, op string) (leave func(), err error) {
+	c.mu.Lock()
+	if c.closed {
+		c.mu.Unlock()
+		return nil, c.errClosed(op)
 	}
-	err := c.stopStream()
-	if cerr := c.node.close(); cerr != nil {
-		err = errors.Join(err, &device.OpError{Op: "close", Path: c.info.Path, Err: cerr})
+	c.asking++
+	c.mu.Unlock()
+	left := func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.asking--
+		c.leftLocked()
+	}
+	select {
+	case c.turn <- struct{}{}:
+	case <-ctx.Done():
+		left()
+		return nil, &device.OpError{Op: op, Path: c.info.Path, Err: context.Cause(ctx)}
+	}
+	return func() {
+		<-c.turn
+		left()
+	}, nil
+}
+
+// releaseLocked ends the stream and closes the node, once Close was called and
+// nobody uses them any more. The caller holds mu. After unplugging this is what
+// lets the kernel give the node's number to the camera when it comes back.
+func (c *Camera) releaseLocked() {
+	if !c.closed || c.running || c.released {
+		return
+	}
+	c.filling = false
+	// The camera stops at once, even while pictures are held.
+	c.trouble = errors.Join(c.trouble, c.streamOff())
+	if c.out > 0 || c.asking > 0 {
+		return
+	}
+	c.trouble = errors.Join(c.trouble, c.freeStream())
+	if err := c.node.close(); err != nil {
+		c.trouble = errors.Join(c.trouble, &device.OpError{Op: "close", Path: c.info.Path, Err: err})
 	}
 	c.released = true
+	if c.trouble != nil && c.closers == 0 {
+		c.log.Debug("camera released with errors", "err", c.trouble)
+	}
 	c.driver.opened(c.name, -1)
 	c.changed.Broadcast()
-	return err
 }
 
 // interrupted returns why a method should end: Close or the context.
@@ -209,14 +275,6 @@ func (c *Camera) wake() {
 	if !c.released {
 		c.node.wake()
 	}
-}
-
-// setLent marks that a buffer is out, for Close.
-func (c *Camera) setLent(lent bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.lent = lent
-	c.changed.Broadcast()
 }
 
 func (c *Camera) errClosed(op string) error {

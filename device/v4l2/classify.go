@@ -31,6 +31,11 @@ func stranger(driver string) (reason string, ok bool) {
 	return "", false
 }
 
+func isStranger(driver string) bool {
+	_, ok := stranger(driver)
+	return ok
+}
+
 // strangerByName finds the driver that gives its nodes such a name in sysfs,
 // like "bcm2835-isp-capture0".
 func strangerByName(name string) (driver, reason string, ok bool) {

@@ -1,10 +1,8 @@
 package v4l2
 
 import (
-	"os"
 	"path/filepath"
 	"sync"
-	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -35,9 +33,12 @@ type fakeDevice struct {
 	sizes     []sizeRange     // for all formats
 	intervals []intervalRange // for all sizes
 	grant     func(*rawFormat)
-	buffers   uint32 // most buffers granted, 0 means as asked
-	auto      bool   // frames come by themselves, at the granted rate
-	instant   bool   // a frame is there whenever one is waited for
+	buffers   uint32                        // most buffers granted, 0 means as asked
+	sizesOf   map[device.FourCC][]sizeRange // instead of sizes
+	rates     func(fract) fract             // what S_PARM grants, instead of 50 or 100 fps
+	controls  []*fakeControl
+	auto      bool // frames come by themselves, at the granted rate
+	instant   bool // a frame is there whenever one is waited for
 
 	mu     sync.Mutex
 	fail   map[string][]error // by call: what the next calls return, nil is success
@@ -74,6 +75,8 @@ type fakeNode struct {
 	errs   []error // after filled, in order
 	on     bool
 	events int16 // added to those of poll
+	told   []rawEvent
+	subs   map[rawSubscription]bool
 	seq    uint32
 	tick   time.Time
 	closed bool
@@ -101,7 +104,7 @@ func (d *fakeDevice) open() (node, error) {
 	defer d.mu.Unlock()
 	d.nodes++
 	d.opened++
-	return &fakeNode{fakeDevice: d, wakeup: make(chan struct{}, 1), change: make(chan struct{}, 1)}, nil
+	return &fakeNode{fakeDevice: d, wakeup: make(chan struct{}, 1), change: make(chan struct{}, 1), subs: map[rawSubscription]bool{}}, nil
 }
 
 // call logs a call and gives the error scripted for it.
@@ -135,9 +138,12 @@ func (n *fakeNode) enumFormat(i uint32) (formatDesc, error) {
 	return at(n.formats, i)
 }
 
-func (n *fakeNode) enumSize(i uint32, _ device.FourCC) (sizeRange, error) {
+func (n *fakeNode) enumSize(i uint32, f device.FourCC) (sizeRange, error) {
 	if err := n.call("enumsize"); err != nil {
 		return sizeRange{}, err
+	}
+	if n.sizesOf != nil {
+		return at(n.sizesOf[f], i)
 	}
 	return at(n.sizes, i)
 }
@@ -188,6 +194,10 @@ func (n *fakeNode) getParm(p *rawParm) error {
 func (n *fakeNode) setParm(p *rawParm) error {
 	if err := n.call("sparm"); err != nil {
 		return err
+	}
+	if n.rates != nil {
+		n.parm = n.rates(p.TimePerFrame)
+		return nil
 	}
 	n.parm = fract{1, 50}
 	if seconds(p.TimePerFrame) < 1.0/75 {
@@ -410,6 +420,9 @@ func (n *fakeNode) poll() (events int16, due time.Duration) {
 	if len(n.filled) > 0 || len(n.errs) > 0 {
 		events = unix.POLLIN
 	}
+	if len(n.told) > 0 {
+		events |= unix.POLLPRI
+	}
 	if n.auto && n.on {
 		due = max(time.Until(n.tick), 1)
 	}
@@ -453,46 +466,4 @@ func (n *fakeNode) close() error {
 	}
 	n.mu.Unlock()
 	return n.call("close")
-}
-
-// newFake makes a tree with the devices as nodes and a Driver for it. The test
-// fails when something stays open or mapped.
-func newFake(tb testing.TB, devices map[string]*fakeDevice) *Driver {
-	tb.Helper()
-	root := tb.TempDir()
-	for name := range devices {
-		writeFile(tb, root, "dev/"+name, "")
-	}
-	tb.Cleanup(func() {
-		for name, d := range devices {
-			d.mu.Lock()
-			if d.nodes != 0 || d.owner != nil {
-				tb.Errorf("%s: %d nodes open at the end, buffers owned: %v", name, d.nodes, d.owner != nil)
-			}
-			d.mu.Unlock()
-		}
-	})
-	return newDriver(Config{Root: root}, &fakeKernel{devices: devices})
-}
-
-func writeFile(tb testing.TB, root, path, text string) {
-	tb.Helper()
-	path = filepath.Join(root, path)
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		tb.Fatal(err)
-	}
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-		tb.Fatal(err)
-	}
-}
-
-func symlink(tb testing.TB, root, target, path string) {
-	tb.Helper()
-	path = filepath.Join(root, path)
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		tb.Fatal(err)
-	}
-	if err := os.Symlink(target, path); err != nil {
-		tb.Fatal(err)
-	}
 }

@@ -16,8 +16,8 @@ type kernel interface {
 
 // node is one open video node. Errors are bare errnos.
 //
-// One goroutine uses a node, except that wake may be called from any goroutine
-// until close begins.
+// One goroutine uses a node, except that wake, queue and the calls about
+// controls may come from any goroutine until close begins.
 type node interface {
 	queryCap() (capability, error)
 	// The enum calls fail with EINVAL past the last index and with ENOTTY when
@@ -40,8 +40,20 @@ type node interface {
 	dequeue(*rawBuffer) error
 	stream(on bool) error
 
-	// wait blocks until the node has something to tell and returns poll's
-	// events, or 0 after wake.
+	// queryControl fails with EINVAL past the last control and with ENOTTY when
+	// there is none at all.
+	queryControl(*rawQueryControl) error
+	// queryMenu fails with EINVAL for an index that is no choice.
+	queryMenu(*rawMenu) error
+	getControl(*controlData) error
+	setControl(*controlData) error
+
+	subscribe(event, id uint32) error
+	// dequeueEvent never blocks: ENOENT says that nothing is there.
+	dequeueEvent(*rawEvent) error
+
+	// wait blocks until the node has a picture or an event to tell and returns
+	// poll's events, or 0 after wake.
 	wait() (events int16, err error)
 	// pause blocks for d or until wake.
 	pause(d time.Duration) error
@@ -58,6 +70,15 @@ type capability struct {
 	// caps are those of this node (device_caps) where the driver tells them
 	// apart from those of the whole device.
 	caps uint32
+}
+
+// controlData is the value of one control for the kernel: text, where it is not
+// empty, with the zero byte at its end, and a number otherwise.
+type controlData struct {
+	id    uint32
+	value int64
+	wide  bool // 64 bits, else 32
+	text  []byte
 }
 
 // formatDesc is one answer of VIDIOC_ENUM_FMT.

@@ -1,6 +1,7 @@
 package v4l2
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -120,7 +121,11 @@ func (d *Driver) ask(ctx context.Context, n node, f *Found, ours bool) {
 		*f = f.failed(notV4L2(n, path, err))
 		return
 	}
-	f.Info, f.Caps = cameraInfo(c, path, f.Info.ID), c.caps
+	id := f.Info.ID
+	if id == path {
+		id = cmp.Or(d.busID(path[len("/dev/"):], c.bus), path)
+	}
+	f.Info, f.Caps = cameraInfo(c, path, id), c.caps
 	if f.Reason = judge(c); f.Reason != "" {
 		return
 	}

@@ -23,6 +23,14 @@ const (
 	// Linux 6.12). Both numbers chosen.
 	maxFailures = 10
 	retryPause  = 20 * time.Millisecond
+
+	// maxReorder is how many pictures a driver may finish too early: uvcvideo
+	// copies them in parallel since Linux 4.20, and on a busy machine a later one
+	// can be done first. Chosen, larger than the number of buffers.
+	maxReorder = 16
+
+	// driverBuffers are never held: one to be filled and one to be looked at.
+	driverBuffers = 2
 )
 
 // stream is a running capture. Buffers are passed to the kernel from fields, so
@@ -37,7 +45,13 @@ type stream struct {
 	held     rawBuffer // the newest good buffer, out of the driver's queue
 	requeued rawBuffer
 	lent     device.Buffer
-	passed   int // pictures skipped that are newer than the last one lent
+	last     rawBuffer // the one lent last, for its number and time
+	passed   int       // pictures skipped that are newer than the last one lent
+	hold     func() (release func(), ok bool)
+
+	event rawEvent
+	moved bool // the source changed: nothing that follows is what was granted
+	eos   bool // the driver says that no more pictures come
 
 	done    <-chan struct{} // of the context that wakes us
 	unwatch func() bool     // stops the context from waking us, nil when none does
@@ -55,6 +69,7 @@ func (c *Camera) Start(ctx context.Context, want device.Format) (device.Format, 
 	if c.stream.on {
 		return device.Format{}, &device.OpError{Op: op, Path: c.info.Path, Err: errStarted}
 	}
+	c.listen()
 	granted, err := c.negotiate(ctx, op, want)
 	if err != nil {
 		return device.Format{}, err
@@ -106,10 +121,12 @@ func (c *Camera) startStream() error {
 		}
 		return c.failure("v4l2 stream on", detail, err)
 	}
+	c.beginHolds(int(r.Count) - driverBuffers)
 	return nil
 }
 
-// Stop ends capturing and gives the buffers back.
+// Stop ends capturing and gives the buffers back. It waits for pictures that
+// are held; the camera itself stops at once.
 func (c *Camera) Stop() error {
 	if err := c.enter("v4l2 stop"); err != nil {
 		return err
@@ -119,8 +136,28 @@ func (c *Camera) Stop() error {
 }
 
 // stopStream undoes startStream, however far it came, and returns what went
-// wrong. A camera that is gone needs no stopping: only its memory is given back.
+// wrong.
 func (c *Camera) stopStream() error {
+	c.endFilling()
+	err := c.streamOff()
+	c.awaitHolds()
+	return errors.Join(err, c.freeStream())
+}
+
+// streamOff stops the camera, once. One that is gone needs no stopping.
+func (c *Camera) streamOff() error {
+	if !c.stream.on {
+		return nil
+	}
+	c.stream.on = false
+	if err := c.node.stream(false); err != nil && !is(err, unix.ENODEV, unix.ENXIO) {
+		return &device.OpError{Op: "v4l2 stream off", Path: c.info.Path, Err: err}
+	}
+	return nil
+}
+
+// freeStream gives the memory of a stopped camera back.
+func (c *Camera) freeStream() error {
 	s := &c.stream
 	if s.unwatch != nil {
 		s.unwatch()
@@ -130,9 +167,6 @@ func (c *Camera) stopStream() error {
 		if err != nil && !is(err, unix.ENODEV, unix.ENXIO) {
 			errs = append(errs, &device.OpError{Op: op, Path: c.info.Path, Err: err})
 		}
-	}
-	if s.on {
-		check("v4l2 stream off", c.node.stream(false))
 	}
 	for _, m := range s.maps {
 		check("v4l2 unmap buffer", c.node.munmap(m))
@@ -149,7 +183,10 @@ func (c *Camera) stopStream() error {
 // A picture that the driver flagged as damaged, that is empty, or that is raw
 // and too short for its format is lent only when there is no better one, with
 // Corrupt set. Ten failures in a row to get any, 200 ms in all, are an error of
-// kind ErrStalled.
+// kind ErrStalled. When the camera's own source changes, such as the signal at
+// an HDMI input, the error matches [ErrSourceChanged] until the camera was
+// stopped; when the driver says that the stream is over, the pictures before
+// that come first and then ErrEnded.
 func (c *Camera) Next(ctx context.Context, use func(*device.Buffer) error) error {
 	const op = "v4l2 next"
 	if err := c.enter(op); err != nil {
@@ -162,30 +199,29 @@ func (c *Camera) Next(ctx context.Context, use func(*device.Buffer) error) error
 	if !c.stream.on {
 		return &device.OpError{Op: op, Path: c.info.Path, Err: errNotStarted}
 	}
+	if err := c.takeLost(); err != nil {
+		return c.failure("v4l2 queue buffer", "", err)
+	}
 	c.watch(ctx)
 	for failures := 0; ; {
-		events, err := c.node.wait()
+		events, err := c.await(ctx, op)
 		if err != nil {
-			return c.failure("v4l2 poll", "", err)
-		}
-		if err := c.interrupted(ctx, op); err != nil {
 			return err
-		}
-		if events == 0 {
-			continue // A wake for something that is over.
 		}
 		stale, err := c.drain()
 		switch {
 		case err == nil:
 			return c.lend(stale, use)
+		case c.stream.eos && is(err, unix.EAGAIN, unix.EPIPE):
+			return &device.OpError{Op: op, Path: c.info.Path, Kind: device.ErrEnded}
 		case is(err, unix.EAGAIN) && events&unix.POLLHUP != 0:
 			// V4L2 says POLLHUP only for nodes that are not registered any more.
 			return &device.OpError{Op: op, Path: c.info.Path, Kind: device.ErrUnplugged}
 		case is(err, unix.EAGAIN) && events&unix.POLLERR == 0:
 			continue
-		case is(err, unix.EIO, unix.EAGAIN):
+		case is(err, unix.EIO, unix.EPROTO, unix.EAGAIN):
 			// POLLERR alone means a failed queue or none: asking tells, and is
-			// not worth believing at once.
+			// not worth believing at once. EPROTO is what USB says of a bus error.
 			if failures++; failures < maxFailures {
 				if err := c.node.pause(retryPause); err != nil {
 					return c.failure("v4l2 poll", "", err)
@@ -194,9 +230,42 @@ func (c *Camera) Next(ctx context.Context, use func(*device.Buffer) error) error
 			}
 			return c.stalled(err)
 		default:
-			return c.failure("v4l2 dequeue", "", err)
+			return c.dequeueFailure(err)
 		}
 	}
+}
+
+// await waits until there may be a picture and deals with events. It returns
+// poll's answer, 0 when there is no need to wait because nothing more comes.
+func (c *Camera) await(ctx context.Context, op string) (events int16, err error) {
+	for events == 0 && !c.stream.eos && !c.stream.moved {
+		if events, err = c.node.wait(); err != nil {
+			return 0, c.failure("v4l2 poll", "", err)
+		}
+		if err := c.interrupted(ctx, op); err != nil {
+			return 0, err
+		}
+		if events&unix.POLLPRI != 0 {
+			if err := c.takeEvents(); err != nil {
+				return 0, c.failure("v4l2 dequeue event", "", err)
+			}
+		}
+		events &^= unix.POLLPRI // 0 here: a wake for something that is over, or events alone
+	}
+	if c.stream.moved {
+		return 0, &device.OpError{Op: op, Path: c.info.Path, Err: ErrSourceChanged}
+	}
+	return events, nil
+}
+
+// dequeueFailure describes why no picture could be had. EPIPE of a camera that
+// is still there is how the kernel says that the last one was dequeued.
+func (c *Camera) dequeueFailure(err error) error {
+	e := failure(c.node, "v4l2 dequeue", c.info.Path, "", err)
+	if e.Kind == nil && is(err, unix.EPIPE) {
+		e.Kind = device.ErrEnded
+	}
+	return e
 }
 
 // stalled describes a camera that only fails, unless it turns out to be gone.
@@ -244,10 +313,20 @@ func (c *Camera) drain() (stale int, err error) {
 			return 0, errBadIndex
 		}
 		back := s.dequeued.Index
+		if s.dequeued.Flags&bufFlagLast != 0 {
+			s.eos = true
+			if s.dequeued.BytesUsed == 0 {
+				continue // A mark and no picture; there is nothing to fill it again.
+			}
+		}
 		switch {
+		case outOfOrder(&s.dequeued, &s.last):
+			// Too late: a newer one was lent. It counts as lost.
 		case !have:
 			s.held, have = s.dequeued, true
 			continue
+		case outOfOrder(&s.dequeued, &s.held) && c.good(&s.held):
+			stale++
 		case c.good(&s.dequeued) || !c.good(&s.held):
 			back = s.held.Index
 			s.held = s.dequeued
@@ -260,9 +339,21 @@ func (c *Camera) drain() (stale int, err error) {
 			return 0, err
 		}
 	}
+	if !have {
+		return 0, unix.EAGAIN
+	}
+	s.last = s.held
 	stale += s.passed
 	s.passed = newer
 	return stale, nil
+}
+
+// outOfOrder says that a was taken before b, although it was delivered later.
+// Both number and time have to say so: there are drivers that count nothing, and
+// clocks of cameras that jump.
+func outOfOrder(a, b *rawBuffer) bool {
+	behind := int32(b.Sequence - a.Sequence) // the number may wrap
+	return behind > 0 && behind <= maxReorder && (a.Sec < b.Sec || a.Sec == b.Sec && a.Usec < b.Usec)
 }
 
 var errBadIndex = errors.New("the driver returned a buffer that does not exist")
@@ -273,7 +364,7 @@ func (c *Camera) good(b *rawBuffer) bool {
 }
 
 // lend gives the held buffer to use and back to the driver, also when use
-// panics.
+// panics. One that use keeps goes back later.
 func (c *Camera) lend(stale int, use func(*device.Buffer) error) (err error) {
 	s := &c.stream
 	data := s.maps[s.held.Index]
@@ -287,11 +378,14 @@ func (c *Camera) lend(stale int, use func(*device.Buffer) error) (err error) {
 		Corrupt:    !c.good(&s.held),
 		CapturedAt: c.capturedAt(received),
 		ReceivedAt: received,
+		Hold:       s.hold,
 	}
-	c.setLent(true)
+	c.beginLoan()
 	defer func() {
-		s.lent.Data = nil
-		c.setLent(false)
+		s.lent.Data, s.lent.Hold = nil, nil
+		if c.endLoan() {
+			return
+		}
 		if rerr := c.requeue(s.held.Index); rerr != nil && err == nil {
 			err = c.failure("v4l2 queue buffer", "", rerr)
 		}

@@ -114,7 +114,7 @@ func (n *fdNode) stream(on bool) error {
 }
 
 func (n *fdNode) wait() (int16, error) {
-	n.fds[0] = unix.PollFd{Fd: int32(n.fd), Events: unix.POLLIN}
+	n.fds[0] = unix.PollFd{Fd: int32(n.fd), Events: unix.POLLIN | unix.POLLPRI}
 	n.fds[1] = unix.PollFd{Fd: int32(n.wakeFD), Events: unix.POLLIN}
 	if err := n.poll(n.fds[:], -1); err != nil {
 		return 0, err

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -57,6 +58,26 @@ func TestLayoutIsTheKernels(t *testing.T) {
 		{"S_PARM", vidiocSetParm, 0xc0cc5616},
 		{"ENUM_FRAMESIZES", vidiocEnumFrameSizes, 0xc02c564a},
 		{"ENUM_FRAMEINTERVALS", vidiocEnumFrameIntervals, 0xc034564b},
+		{"sizeof v4l2_query_ext_ctrl", unsafe.Sizeof(rawQueryControl{}), 232},
+		{"sizeof v4l2_queryctrl", unsafe.Sizeof(rawQueryOld{}), 68},
+		{"sizeof v4l2_querymenu", unsafe.Sizeof(rawMenu{}), 44},
+		{"sizeof v4l2_ext_control", unsafe.Sizeof(rawControl{}), 20},
+		{"sizeof v4l2_ext_controls", unsafe.Sizeof(rawControls{}), pick(32, 24)},
+		{"sizeof v4l2_event", unsafe.Sizeof(rawEvent{}), 136},
+		{"offset minimum", unsafe.Offsetof(rawQueryControl{}.Minimum), 40},
+		{"offset flags", unsafe.Offsetof(rawQueryControl{}.Flags), 72},
+		{"offset value", unsafe.Offsetof(rawControl{}.Value), 12},
+		{"offset controls", unsafe.Offsetof(rawControls{}.Controls), pick(24, 20)},
+		{"offset u", unsafe.Offsetof(rawEvent{}.Data), 8},
+		{"offset event.timestamp", unsafe.Offsetof(rawEvent{}.Sec), 80},
+		{"offset event.id", unsafe.Offsetof(rawEvent{}.ID), 96},
+		{"QUERYCTRL", vidiocQueryCtrl, 0xc0445624},
+		{"QUERYMENU", vidiocQueryMenu, 0xc02c5625},
+		{"G_EXT_CTRLS", vidiocGetExtCtrls, pick(0xc0205647, 0xc0185647)},
+		{"S_EXT_CTRLS", vidiocSetExtCtrls, pick(0xc0205648, 0xc0185648)},
+		{"DQEVENT", vidiocDQEvent, 0x80885659},
+		{"SUBSCRIBE_EVENT", vidiocSubscribeEvent, 0x4020565a},
+		{"QUERY_EXT_CTRL", vidiocQueryExtCtrl, 0xc0e85667},
 	} {
 		if tt.got != tt.want {
 			t.Errorf("%s: got %#x, want %#x", tt.name, tt.got, tt.want)
@@ -323,22 +344,28 @@ func TestRelevantReadsEventsOfInotify(t *testing.T) {
 		name   string
 		events []byte
 		want   bool
+		node   string // that appeared
 	}{
-		{"nothing", nil, false},
-		{"other file", other, false},
-		{"node", event(1, unix.IN_CREATE, "video0", 10), true},
-		{"node after others", bytes.Join([][]byte{other, other, event(1, unix.IN_ATTRIB, "video12", 9)}, nil), true},
-		{"links", event(1, unix.IN_CREATE, "v4l", 13), true},
-		{"not quite a node", event(1, unix.IN_CREATE, "video0.tmp", 6), false},
-		{"no number", event(1, unix.IN_CREATE, "video", 11), false},
-		{"in a directory of links", event(2, unix.IN_CREATE, "x", 15), true},
-		{"directory of links gone", event(2, unix.IN_IGNORED, "", 0), false},
-		{"overflow", event(-1, unix.IN_Q_OVERFLOW, "", 0), true},
-		{"cut in the header", other[:15], false},
-		{"cut in the name", other[:len(other)-1], true},
+		{"nothing", nil, false, ""},
+		{"other file", other, false, ""},
+		{"node", event(1, unix.IN_CREATE, "video0", 10), true, "video0"},
+		{"node after others", bytes.Join([][]byte{other, other, event(1, unix.IN_ATTRIB, "video12", 9)}, nil), true, "video12"},
+		{"node goes", event(1, unix.IN_DELETE, "video0", 10), true, ""},
+		{"links", event(1, unix.IN_CREATE, "v4l", 13), true, ""},
+		{"not quite a node", event(1, unix.IN_CREATE, "video0.tmp", 6), false, ""},
+		{"no number", event(1, unix.IN_CREATE, "video", 11), false, ""},
+		{"in a directory of links", event(2, unix.IN_CREATE, "x", 15), true, ""},
+		{"directory of links gone", event(2, unix.IN_IGNORED, "", 0), false, ""},
+		{"overflow", event(-1, unix.IN_Q_OVERFLOW, "", 0), true, ""},
+		{"cut in the header", other[:15], false, ""},
+		{"cut in the name", other[:len(other)-1], true, ""},
 	} {
-		if got := relevant(tt.events, 1); got != tt.want {
+		look, nodes := relevant(tt.events, 1)
+		if got := look || len(nodes) > 0; got != tt.want {
 			t.Errorf("%s: got %v, want %v", tt.name, got, tt.want)
+		}
+		if tt.node != "" && !slices.Equal(nodes, []string{tt.node}) {
+			t.Errorf("%s: nodes %q appeared, want %s", tt.name, nodes, tt.node)
 		}
 	}
 }
@@ -350,7 +377,9 @@ func FuzzRelevant(f *testing.F) {
 	f.Fuzz(func(t *testing.T, events []byte) {
 		// Events about others in front never hide what follows.
 		front := append(event(1, unix.IN_CREATE, "tty0", 12), events...)
-		if relevant(events, 1) != relevant(front, 1) {
+		look, nodes := relevant(events, 1)
+		look2, nodes2 := relevant(front, 1)
+		if look != look2 || !slices.Equal(nodes, nodes2) {
 			t.Errorf("an event in front changes the answer for % x", events)
 		}
 	})

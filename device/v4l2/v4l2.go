@@ -1,6 +1,7 @@
 // Package v4l2 is the driver for cameras that Linux offers as /dev/video
 // nodes: it lists and classifies nodes, opens cameras, negotiates a format,
-// lends out the driver's own buffers and tells when nodes come and go.
+// lends out the driver's own buffers, sets controls, and tells when nodes come
+// and go. A camera that comes back under another number is found by its ID.
 //
 // It does not decide which camera to use or when to open it again, checks no
 // picture and encodes none. Memory-to-memory codecs and the ISP of the
@@ -8,12 +9,13 @@
 //
 // Enumeration goes through go4vl in builds with cgo and through plain ioctls
 // without. Everything whose errno decides something (formats, buffers,
-// streaming) is our own ioctls on our own structures, because go4vl maps ENODEV,
-// EIO and others to one error.
+// streaming, controls, events) is our own ioctls on our own structures, because
+// go4vl maps ENODEV, EIO and others to one error.
 //
 // A [Driver] may be used by several goroutines. A [Camera] follows the contract
-// of [device.Camera]: one goroutine captures, any may close. A [Watcher] runs in
-// the goroutine that calls Run. The package starts no goroutine of its own.
+// of [device.Camera] and [device.Controller]: one goroutine captures, any may
+// close, use the controls, or give back a picture that was held. A [Watcher] runs
+// in the goroutine that calls Run. The package starts no goroutine of its own.
 package v4l2
 
 import (
