@@ -45,6 +45,9 @@ type Spec struct {
 	// DataFD3 moves the pictures from file descriptor 1 to 3. What the program
 	// writes to descriptor 1 then counts as lines.
 	DataFD3 bool
+	// Files are given to the program as its next descriptors: from 3 on, or from
+	// 4 with DataFD3. The caller closes its own.
+	Files []*os.File
 	// Grace is the time between SIGINT and SIGKILL. 0 means 2 s.
 	Grace time.Duration
 	// Redact is applied to every line before it is kept or logged, to take
@@ -103,6 +106,7 @@ func Start(ctx context.Context, spec Spec) (*Child, error) {
 	} else {
 		cmd.Stdout = data
 	}
+	cmd.ExtraFiles = append(cmd.ExtraFiles, spec.Files...)
 	err = cmd.Start()
 	// The program has its own copies; ours would keep the pipes open.
 	closeErr := errors.Join(data.Close(), voice.Close())
@@ -261,6 +265,10 @@ func (c *Child) Stop() {
 	})
 	<-c.done
 }
+
+// Interrupt asks the program to end: SIGINT to its group. What it writes until
+// then can be read; Stop has to be called all the same.
+func (c *Child) Interrupt() { c.signal(unix.SIGINT) }
 
 func (c *Child) signal(sig unix.Signal) {
 	c.mu.Lock()

@@ -46,6 +46,15 @@ func act(role string) int {
 	case "fd3":
 		_, _ = os.Stdout.WriteString("chatter\n")
 		_, _ = os.NewFile(3, "data").WriteString("pictures")
+	case "files": // opened by their names, as other programs do
+		for n := range strings.FieldsSeq(os.Getenv("FILES")) {
+			f, err := os.OpenFile("/proc/self/fd/"+n, os.O_WRONLY, 0)
+			if err != nil {
+				say(err.Error())
+				return 1
+			}
+			_, _ = f.WriteString("file " + n)
+		}
 	case "environment":
 		_, _ = os.Stdout.WriteString(strings.Join(os.Environ(), "\n"))
 	case "die":
@@ -264,6 +273,52 @@ func TestStopAsksFirst(t *testing.T) {
 	}
 	if _, err := c.Read(make([]byte, 1)); !errors.Is(err, os.ErrClosed) {
 		t.Errorf("Read after Stop: got %v, want os.ErrClosed", err)
+	}
+}
+
+func TestInterruptAsksAndLetsTheRestBeRead(t *testing.T) {
+	c := begin(t, spec(t, "polite"))
+	br := bufio.NewReader(c)
+	if line, err := br.ReadString('\n'); line != "ready\n" {
+		t.Fatalf("read %q, %v", line, err)
+	}
+	c.Interrupt()
+	within(t, "end", 10*time.Second, c.Done())
+	if _, err := br.ReadByte(); !errors.Is(err, io.EOF) {
+		t.Errorf("Read after the end: got %v, want io.EOF", err)
+	}
+	if err := c.Err(); err != nil {
+		t.Errorf("got %v, want that it ended in order", err)
+	}
+	c.Interrupt() // meets nobody
+}
+
+func TestFilesAreGivenBehindThePictures(t *testing.T) {
+	for _, onThree := range []bool{false, true} {
+		r, w, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := spec(t, "files")
+		s.DataFD3, s.Files = onThree, []*os.File{w}
+		number := "3"
+		if onThree {
+			number = "4"
+		}
+		s.Env = append(s.Env, "FILES="+number)
+		c, err := Start(t.Context(), s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Close(); err != nil {
+			t.Fatal(err)
+		}
+		said, err := io.ReadAll(r) // ends with the program
+		if err != nil || string(said) != "file "+number {
+			t.Errorf("DataFD3 %v: got %q, %v, %v", onThree, said, err, c.Lines())
+		}
+		c.Stop()
+		_ = r.Close() // it was only read
 	}
 }
 

@@ -2,7 +2,6 @@ package ffmpeg
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"path/filepath"
 	"sync"
@@ -10,6 +9,7 @@ import (
 
 	"github.com/webgear-pi/webgear/device"
 	"github.com/webgear-pi/webgear/device/child"
+	"github.com/webgear-pi/webgear/device/feed"
 )
 
 // maxAnswer bounds what ffprobe and yt-dlp may say, in bytes. Chosen: far above
@@ -24,13 +24,10 @@ type Camera struct {
 	chain  string    // filters
 	pipe   *pipeline // for pipelines
 	log    *slog.Logger
-	closed chan struct{} // closed by Close
+	life   *feed.Life
 
-	// busy is held by the calls that start and end programs. Whoever holds it
-	// ends soon when closed is closed.
-	busy  sync.Mutex
-	facts *facts       // of the source, once they were asked for
-	known *device.Mode // what was granted last
+	facts *facts       // of the source, once they were asked for; guarded by life.Busy
+	known *device.Mode // what was granted last; guarded by life.Busy
 
 	mu     sync.Mutex
 	stream *stream // nil unless capturing
@@ -38,16 +35,11 @@ type Camera struct {
 
 var _ device.Camera = (*Camera)(nil)
 
-var (
-	errNotStarted = errors.New("not started")
-	errStarted    = errors.New("already started")
-)
-
 // Open prepares a source. Files are looked for, everything else is only opened
 // by Start; that the programs are installed shows there, too. A source that can
 // never work gives an error of the kind device.ErrUnsupported.
 func Open(ctx context.Context, text string, opt Options) (*Camera, error) {
-	c := &Camera{opt: opt, log: opt.Log, closed: make(chan struct{})}
+	c := &Camera{opt: opt, log: opt.Log}
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)
 	}
@@ -55,8 +47,9 @@ func Open(ctx context.Context, text string, opt Options) (*Camera, error) {
 	if c.source, err = newSource(text, opt); err != nil {
 		return nil, err
 	}
-	if ctx.Err() != nil {
-		return nil, c.fail("open", nil, context.Cause(ctx))
+	c.life = feed.NewLife(c.source.shown)
+	if err := c.life.Check(ctx, "open"); err != nil {
+		return nil, err
 	}
 	var odd []string
 	if c.source.kind == KindGStreamer {
@@ -66,7 +59,7 @@ func Open(ctx context.Context, text string, opt Options) (*Camera, error) {
 			odd = append(odd, "colour space "+opt.Colorspace+" cannot be shown: it is ignored")
 		}
 		if c.pipe, err = newPipeline(text, gray); err != nil {
-			return nil, c.fail("open", device.ErrUnsupported, err)
+			return nil, c.life.Fail("open", device.ErrUnsupported, err)
 		}
 		if opt.Stabilize != nil {
 			odd = append(odd, "pipelines are not stabilized")
@@ -77,10 +70,10 @@ func Open(ctx context.Context, text string, opt Options) (*Camera, error) {
 		c.source.recording, c.source.networked = c.pipe.recording, c.pipe.network
 	} else {
 		if c.extra, err = newExtra(opt.Extra); err != nil {
-			return nil, c.fail("open", device.ErrUnsupported, err)
+			return nil, c.life.Fail("open", device.ErrUnsupported, err)
 		}
 		if c.chain, odd, err = filterChain(opt, c.extra); err != nil {
-			return nil, c.fail("open", device.ErrUnsupported, err)
+			return nil, c.life.Fail("open", device.ErrUnsupported, err)
 		}
 	}
 	if opt.Loop && c.source.kind != KindFile {
@@ -90,10 +83,6 @@ func Open(ctx context.Context, text string, opt Options) (*Camera, error) {
 		c.log.Warn("setting not applied as it stands", "path", c.source.shown, "reason", o)
 	}
 	return c, nil
-}
-
-func (c *Camera) fail(op string, kind, cause error) error {
-	return &device.OpError{Op: op, Path: c.source.shown, Kind: kind, Err: cause}
 }
 
 // Info says what the source is. Passwords are hidden.
@@ -116,63 +105,24 @@ func (c *Camera) Info() device.Info {
 	}
 }
 
-func (c *Camera) isClosed() bool {
-	select {
-	case <-c.closed:
-		return true
-	default:
-		return false
-	}
-}
-
-// until gives a context that also ends when the camera is closed, and a function
-// that releases it.
-func (c *Camera) until(ctx context.Context) (context.Context, func()) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	gone := make(chan struct{})
-	go func() {
-		defer close(gone)
-		select {
-		case <-c.closed:
-			cancel(device.ErrClosed)
-		case <-ctx.Done():
-		}
-	}()
-	return ctx, func() {
-		cancel(nil)
-		<-gone
-	}
-}
-
-// check refuses calls after Close and with a context that has ended.
-func (c *Camera) check(ctx context.Context, op string) error {
-	switch {
-	case c.isClosed():
-		return c.fail(op, device.ErrClosed, nil)
-	case ctx.Err() != nil:
-		return c.fail(op, nil, context.Cause(ctx))
-	}
-	return nil
-}
-
 // Modes gives the one mode of the source. Nothing is known about a source that
 // can be opened once only until it was started; the list is empty then.
 func (c *Camera) Modes(ctx context.Context) ([]device.Mode, error) {
 	const op = "enumerate formats"
-	c.busy.Lock()
-	defer c.busy.Unlock()
-	if err := c.check(ctx, op); err != nil {
+	c.life.Busy.Lock()
+	defer c.life.Busy.Unlock()
+	if err := c.life.Check(ctx, op); err != nil {
 		return nil, err
 	}
 	if c.known == nil {
 		if c.source.once {
 			return nil, nil
 		}
-		ctx, release := c.until(ctx)
+		ctx, release := c.life.Until(ctx)
 		defer release()
 		s, err := c.launch(ctx, device.Format{})
 		if err != nil {
-			return nil, c.startError(ctx, op, err)
+			return nil, c.life.Explain(ctx, op, err)
 		}
 		s.halt()
 		c.learn(s.format)
@@ -187,34 +137,20 @@ func (c *Camera) learn(f device.Format) {
 	}
 }
 
-// startError says why something could not be started.
-func (c *Camera) startError(ctx context.Context, op string, err error) error {
-	switch {
-	case c.isClosed():
-		return c.fail(op, device.ErrClosed, nil)
-	case ctx.Err() != nil:
-		return c.fail(op, nil, context.Cause(ctx))
-	}
-	if _, ok := errors.AsType[*device.OpError](err); ok {
-		return err
-	}
-	return c.fail(op, nil, err)
-}
-
 // Start runs the program and waits for what it delivers. Files begin anew.
 // Whatever is asked for, the source's own format is granted; only image
 // sequences and formats without times take the rate.
 func (c *Camera) Start(ctx context.Context, want device.Format) (device.Format, error) {
 	const op = "start"
-	c.busy.Lock()
-	defer c.busy.Unlock()
-	if err := c.check(ctx, op); err != nil {
+	c.life.Busy.Lock()
+	defer c.life.Busy.Unlock()
+	if err := c.life.Check(ctx, op); err != nil {
 		return device.Format{}, err
 	}
 	if c.current() != nil {
-		return device.Format{}, c.fail(op, nil, errStarted)
+		return device.Format{}, c.life.Started(op)
 	}
-	ctx, release := c.until(ctx)
+	ctx, release := c.life.Until(ctx)
 	defer release()
 	if c.source.recording {
 		c.pause(ctx)
@@ -222,14 +158,14 @@ func (c *Camera) Start(ctx context.Context, want device.Format) (device.Format, 
 	s, err := c.launch(ctx, want)
 	if err != nil {
 		c.facts = nil // somebody may have changed it
-		return device.Format{}, c.startError(ctx, op, err)
+		return device.Format{}, c.life.Explain(ctx, op, err)
 	}
 	if !c.source.recording {
 		c.pause(ctx)
 	}
 	if ctx.Err() != nil {
 		s.halt()
-		return device.Format{}, c.startError(ctx, op, context.Cause(ctx))
+		return device.Format{}, c.life.Explain(ctx, op, context.Cause(ctx))
 	}
 	c.learn(s.format)
 	c.mu.Lock()
@@ -347,42 +283,33 @@ func (c *Camera) current() *stream {
 // follows the last.
 func (c *Camera) Next(ctx context.Context, use func(*device.Buffer) error) error {
 	const op = "next"
-	if err := c.check(ctx, op); err != nil {
+	if err := c.life.Check(ctx, op); err != nil {
 		return err
 	}
 	s := c.current()
 	if s == nil {
-		return c.fail(op, nil, errNotStarted)
+		return c.life.NotStarted(op)
 	}
-	p, err := s.next(ctx, c.closed)
-	switch {
-	case err == nil:
-	case c.isClosed():
-		return c.fail(op, device.ErrClosed, nil)
-	default:
-		if _, ok := errors.AsType[*device.OpError](err); ok {
-			return err
-		}
-		return c.fail(op, nil, err)
+	p, err := s.feed.Take(ctx, c.life.Closed())
+	if err != nil {
+		return c.life.Explain(ctx, op, err)
 	}
-	defer s.giveBack(p)
-	return use(&device.Buffer{
-		Data: p.data, Format: s.format, DriverSeq: p.seq, Stale: p.stale, CapturedAt: p.at, ReceivedAt: p.at,
-	})
+	defer s.feed.GiveBack(p)
+	return use(&p.Buffer)
 }
 
 // Stop ends the program.
 func (c *Camera) Stop() error {
-	c.busy.Lock()
-	defer c.busy.Unlock()
-	if c.isClosed() {
-		return c.fail("stop", device.ErrClosed, nil)
+	c.life.Busy.Lock()
+	defer c.life.Busy.Unlock()
+	if c.life.IsClosed() {
+		return c.life.Fail("stop", device.ErrClosed, nil)
 	}
 	c.end()
 	return nil
 }
 
-// end halts the stream if there is one. The caller holds busy.
+// end halts the stream if there is one. The caller holds life.Busy.
 func (c *Camera) end() {
 	c.mu.Lock()
 	s := c.stream
@@ -394,15 +321,11 @@ func (c *Camera) end() {
 }
 
 // Close ends everything. It waits for the program, at most for the time that it
-// is given to end by itself. A picture that is lent stays as it is.
+// is given to end by itself. Pictures that are lent or held stay as they are.
 func (c *Camera) Close() error {
-	c.mu.Lock()
-	if !c.isClosed() {
-		close(c.closed)
-	}
-	c.mu.Unlock()
-	c.busy.Lock()
-	defer c.busy.Unlock()
+	c.life.Close()
+	c.life.Busy.Lock()
+	defer c.life.Busy.Unlock()
 	c.end()
 	return nil
 }

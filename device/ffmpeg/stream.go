@@ -10,6 +10,7 @@ import (
 
 	"github.com/webgear-pi/webgear/device"
 	"github.com/webgear-pi/webgear/device/child"
+	"github.com/webgear-pi/webgear/device/feed"
 )
 
 // exitTimeout is how long a program may take to end after its last picture.
@@ -24,15 +25,6 @@ const capsTimeout = time.Second
 // are read past it. Chosen: a few small pictures.
 const lineBuffer = 32 << 10
 
-// picture is one picture and its memory. There are three: one is filled, one is
-// ready, one is lent.
-type picture struct {
-	data  []byte
-	seq   uint32
-	stale int
-	at    time.Time
-}
-
 // stream is a program that delivers. run is its goroutine, halt ends it.
 type stream struct {
 	plan   *plan
@@ -40,8 +32,7 @@ type stream struct {
 	opened chan struct{} // closed once format is known
 	quit   chan struct{} // closed by halt
 	done   chan struct{} // closed when run has returned
-	ready  chan *picture
-	free   chan *picture
+	feed   *feed.Feed
 
 	format device.Format // valid once opened is closed
 	err    error         // why it ended; valid once done is closed
@@ -55,10 +46,7 @@ func startStream(ctx context.Context, p *plan) (*stream, error) {
 	}
 	s := &stream{
 		plan: p, child: c, opened: make(chan struct{}), quit: make(chan struct{}), done: make(chan struct{}),
-		ready: make(chan *picture, 1), free: make(chan *picture, 3),
-	}
-	for range cap(s.free) {
-		s.free <- &picture{}
+		feed: feed.New(),
 	}
 	go s.run()
 	select {
@@ -112,6 +100,7 @@ func (s *stream) run() {
 	default:
 		s.err = s.ending(count, err)
 	}
+	s.feed.End(s.err)
 }
 
 // pictures reads until it fails, and gives how many there were.
@@ -128,20 +117,25 @@ func (s *stream) pictures(in *timed) (count uint32, err error) {
 		r = y
 	}
 	for {
-		p := <-s.free // never waits for long: see publish
-		p.data, err = r.next(p.data)
+		p := s.feed.Blank()
+		b := &p.Buffer
+		b.Data, err = r.next(b.Data)
 		if err != nil {
+			s.feed.Drop(p)
 			return count, err
 		}
 		in.limit = s.plan.silence
 		if s.plan.multipart && count == 0 {
-			if err := s.firstJPEG(p.data); err != nil {
+			if err := s.firstJPEG(b.Data); err != nil {
 				return count, err
 			}
 		}
-		p.at, p.seq, p.stale = time.Now(), count, 0
+		b.ReceivedAt = time.Now()
+		b.Format, b.DriverSeq, b.CapturedAt = s.format, count, b.ReceivedAt
 		count++
-		if !s.publish(p) {
+		if !s.plan.all {
+			s.feed.Put(p)
+		} else if !s.feed.PutWait(p, s.quit) {
 			return count, os.ErrClosed
 		}
 	}
@@ -175,54 +169,6 @@ func (s *stream) grant(f device.Format, ranged bool) {
 	s.format = applyCaps(f, caps)
 	close(s.opened)
 }
-
-// publish makes a picture ready, in place of one that nobody took or once it was
-// taken. It gives false when the stream is to end. Afterwards one picture at
-// most is ready and one lent, so one of the three is free.
-func (s *stream) publish(p *picture) bool {
-	if s.plan.all {
-		select {
-		case s.ready <- p:
-		case <-s.quit:
-			return false
-		}
-	} else {
-		select {
-		case old := <-s.ready:
-			p.stale = old.stale + 1
-			s.free <- old
-		default:
-		}
-		s.ready <- p // only this goroutine fills it, and it is empty
-	}
-	return true
-}
-
-// next gives the next picture. It has to be given back.
-func (s *stream) next(ctx context.Context, closed <-chan struct{}) (*picture, error) {
-	select {
-	case p := <-s.ready:
-		return p, nil
-	default:
-	}
-	select {
-	case p := <-s.ready:
-		return p, nil
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
-	case <-closed:
-		return nil, device.ErrClosed
-	case <-s.done:
-		select {
-		case p := <-s.ready: // the last one
-			return p, nil
-		default:
-			return nil, s.err
-		}
-	}
-}
-
-func (s *stream) giveBack(p *picture) { s.free <- p }
 
 // ending finds out why the pictures ended.
 func (s *stream) ending(count uint32, err error) error {

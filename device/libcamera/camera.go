@@ -5,43 +5,47 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"reflect"
 	"slices"
+	"strings"
 	"sync"
+	"time"
 
 	"github.com/webgear-pi/webgear/device"
+	"github.com/webgear-pi/webgear/device/feed"
 )
 
 // Camera is one camera on the ribbon cable.
 type Camera struct {
-	drv    *Driver
-	listed *listed
-	board  Board
-	opt    Options
-	info   device.Info
-	log    *slog.Logger
-	closed chan struct{} // closed by Close
-
-	// busy is held by the calls that start and end the program. Whoever holds it
-	// ends soon when closed is closed.
-	busy sync.Mutex
+	drv     *Driver
+	listed  *listed
+	board   Board
+	base    Options // of Open
+	info    device.Info
+	log     *slog.Logger
+	life    *feed.Life
+	changed chan struct{} // ControlsChanged
 
 	mu       sync.Mutex
-	stream   *stream // nil unless capturing
+	opt      Options  // in force, or from the next Start on
+	good     Options  // pictures came with these
+	session  *session // nil unless capturing
 	metadata Metadata
 	told     bool // metadata was set
+	delay    time.Duration
 	timeouts uint64
 }
 
-var _ device.Camera = (*Camera)(nil)
-
 var (
-	errNotStarted = errors.New("not started")
-	errStarted    = errors.New("already started")
+	_ device.Camera     = (*Camera)(nil)
+	_ device.Controller = (*Camera)(nil)
 )
 
 func newCamera(d *Driver, c *listed, opt Options) *Camera {
+	kept := d.keptOptions(c.id, opt)
 	return &Camera{
-		drv: d, listed: c, board: d.board(c), opt: opt, info: c.info(), closed: make(chan struct{}),
+		drv: d, listed: c, board: d.board(c), base: opt, opt: kept, good: opt, info: c.info(),
+		life: feed.NewLife(c.info().Path), changed: make(chan struct{}, 1),
 		log: d.log.With("path", c.info().Path, "sensor", c.sensor),
 	}
 }
@@ -50,7 +54,7 @@ func newCamera(d *Driver, c *listed, opt Options) *Camera {
 func (c *Camera) Info() device.Info { return c.info }
 
 // Metadata gives what libcamera said about the newest picture. ok is false
-// while it said nothing.
+// while it said nothing. It stays after Stop.
 func (c *Camera) Metadata() (m Metadata, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -65,37 +69,25 @@ func (c *Camera) Timeouts() uint64 {
 	return c.timeouts
 }
 
-func (c *Camera) fail(op string, kind, cause error) error {
-	return &device.OpError{Op: op, Path: c.info.Path, Kind: kind, Err: cause}
+// Options gives those in force.
+func (c *Camera) Options() Options {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.opt
 }
 
-func (c *Camera) isClosed() bool {
-	select {
-	case <-c.closed:
-		return true
-	default:
-		return false
-	}
-}
-
-// check refuses calls after Close and with a context that has ended.
-func (c *Camera) check(ctx context.Context, op string) error {
-	switch {
-	case c.isClosed():
-		return c.fail(op, device.ErrClosed, nil)
-	case ctx.Err() != nil:
-		return c.fail(op, nil, context.Cause(ctx))
-	}
-	return nil
+// plan chooses what is nearest to want, with the options in force.
+func (c *Camera) plan(want device.Format, opt Options) plan {
+	return newPlan(c.listed, c.board, c.drv.raw(c.board), opt, want)
 }
 
 // Modes lists usual sizes and those of the sensor's modes. Every other size is
 // possible as well: the hardware scales.
 func (c *Camera) Modes(ctx context.Context) ([]device.Mode, error) {
-	if err := c.check(ctx, "enumerate formats"); err != nil {
+	if err := c.life.Check(ctx, "enumerate formats"); err != nil {
 		return nil, err
 	}
-	return c.listed.offers(newPlan(c.listed, c.board, c.opt, device.Format{}).format.FourCC), nil
+	return c.listed.offers(c.plan(device.Format{}, c.Options()).format.FourCC), nil
 }
 
 // offers gives the sizes that a camera has in one format, the usual ones first.
@@ -139,151 +131,113 @@ func rates(most float64) []device.Rate {
 
 // Start runs the program and waits for its first picture. The size is granted as
 // wanted within what the sensor has, with even sides; a rate that the sensor
-// does not reach is lowered.
+// does not reach is lowered. Controls that were set since the camera was opened
+// and that the program refuses go back to what they were.
 func (c *Camera) Start(ctx context.Context, want device.Format) (device.Format, error) {
 	const op = "start"
-	c.busy.Lock()
-	defer c.busy.Unlock()
-	if err := c.check(ctx, op); err != nil {
+	c.life.Busy.Lock()
+	defer c.life.Busy.Unlock()
+	if err := c.life.Check(ctx, op); err != nil {
 		return device.Format{}, err
 	}
 	if c.current() != nil {
-		return device.Format{}, c.fail(op, nil, errStarted)
+		return device.Format{}, c.life.Started(op)
 	}
-	ctx, release := c.until(ctx)
+	until, release := c.life.Until(ctx)
 	defer release()
-	if err := c.drv.begin(ctx); err != nil {
-		return device.Format{}, c.startError(ctx, op, err)
+	if err := c.drv.begin(until); err != nil {
+		return device.Format{}, c.life.Explain(ctx, op, err)
 	}
-	s, err := c.launch(ctx, newPlan(c.listed, c.board, c.opt, want))
+	c.mu.Lock()
+	opt, good := c.opt, c.good
+	c.mu.Unlock()
+	s, err := startSession(until, c, want, opt)
+	if errors.Is(err, device.ErrUnsupported) && !reflect.DeepEqual(opt, good) {
+		c.log.Warn("controls refused by rpicam-vid, going back to those before", "controls", strings.Join(differing(opt, good), ", "), "err", err)
+		opt = good
+		s, err = startSession(until, c, want, opt)
+	}
 	if err != nil {
 		c.drv.end()
 		if errors.Is(err, device.ErrNotFound) || errors.Is(err, device.ErrUnplugged) {
 			c.drv.lost()
 		}
-		return device.Format{}, c.startError(ctx, op, err)
+		return device.Format{}, c.life.Explain(ctx, op, err)
 	}
+	c.inForce(opt)
 	c.mu.Lock()
-	c.stream = s
+	c.session = s
 	c.mu.Unlock()
 	return s.format, nil
 }
 
-// launch starts the program, again without the options that it refuses.
-func (c *Camera) launch(ctx context.Context, p plan) (*stream, error) {
-	for range newerOptions() {
-		s, refused, err := startStream(ctx, c, p)
-		if err == nil {
-			return s, nil
-		}
-		if refused == "" || c.drv.lacks(refused) || !slices.Contains(newerOptions(), refused) {
-			return nil, err
-		}
-		c.drv.refuse(refused)
-	}
-	return nil, c.fail("start", device.ErrUnsupported, nil)
+// inForce notes options with which pictures came.
+func (c *Camera) inForce(opt Options) {
+	c.mu.Lock()
+	c.opt, c.good = opt, opt
+	c.mu.Unlock()
+	c.drv.keepOptions(c.listed.id, c.base, opt)
 }
 
-// startError says why the program could not be started.
-func (c *Camera) startError(ctx context.Context, op string, err error) error {
-	switch {
-	case c.isClosed():
-		return c.fail(op, device.ErrClosed, nil)
-	case ctx.Err() != nil:
-		return c.fail(op, nil, context.Cause(ctx))
-	}
-	if _, ok := errors.AsType[*device.OpError](err); ok {
-		return err
-	}
-	return c.fail(op, nil, err)
-}
-
-// until gives a context that also ends when the camera is closed, and a function
-// that releases it.
-func (c *Camera) until(ctx context.Context) (context.Context, func()) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	gone := make(chan struct{})
-	go func() {
-		defer close(gone)
-		select {
-		case <-c.closed:
-			cancel(device.ErrClosed)
-		case <-ctx.Done():
-		}
-	}()
-	return ctx, func() {
-		cancel(nil)
-		<-gone
-	}
-}
-
-func (c *Camera) current() *stream {
+func (c *Camera) current() *session {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.stream
+	return c.session
 }
 
-// Next lends the newest picture.
+// Next lends the newest picture. While changed controls start the program anew
+// it waits.
 func (c *Camera) Next(ctx context.Context, use func(*device.Buffer) error) error {
 	const op = "next"
-	if err := c.check(ctx, op); err != nil {
+	if err := c.life.Check(ctx, op); err != nil {
 		return err
 	}
 	s := c.current()
 	if s == nil {
-		return c.fail(op, nil, errNotStarted)
+		return c.life.NotStarted(op)
 	}
-	p, err := s.next(ctx, c.closed)
-	switch {
-	case err == nil:
-	case c.isClosed():
-		return c.fail(op, device.ErrClosed, nil)
-	default:
+	p, err := s.feed.Take(ctx, c.life.Closed())
+	if err != nil {
 		if errors.Is(err, device.ErrUnplugged) {
 			c.drv.lost()
 		}
-		if _, ok := errors.AsType[*device.OpError](err); ok {
-			return err
-		}
-		return c.fail(op, nil, err)
+		return c.life.Explain(ctx, op, err)
 	}
-	defer s.giveBack(p)
-	return use(&p.lent)
+	defer s.feed.GiveBack(p)
+	return use(&p.Buffer)
 }
 
-// Stop ends the program.
+// Stop ends the program. What automatic exposure had found stays known, see
+// LastExposure.
 func (c *Camera) Stop() error {
-	c.busy.Lock()
-	defer c.busy.Unlock()
-	if c.isClosed() {
-		return c.fail("stop", device.ErrClosed, nil)
+	c.life.Busy.Lock()
+	defer c.life.Busy.Unlock()
+	if c.life.IsClosed() {
+		return c.life.Fail("stop", device.ErrClosed, nil)
 	}
 	c.end()
 	return nil
 }
 
-// end halts the stream if there is one. The caller holds busy.
+// end halts the session if there is one. The caller holds life.Busy.
 func (c *Camera) end() {
 	c.mu.Lock()
-	s := c.stream
-	c.stream = nil
+	s := c.session
+	c.session = nil
 	c.mu.Unlock()
 	if s != nil {
-		s.halt()
+		s.stop()
+		c.keepExposure()
 		c.drv.end()
 	}
 }
 
 // Close ends everything. It waits for the program, which gets 2 s to give the
-// camera back in order. A picture that is lent stays as it is.
+// camera back in order. Pictures that are lent or held stay as they are.
 func (c *Camera) Close() error {
-	c.mu.Lock()
-	if !c.isClosed() {
-		close(c.closed)
-	}
-	c.mu.Unlock()
-	c.busy.Lock()
-	defer c.busy.Unlock()
+	c.life.Close()
+	c.life.Busy.Lock()
+	defer c.life.Busy.Unlock()
 	c.end()
 	return nil
 }

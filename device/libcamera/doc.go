@@ -10,12 +10,16 @@
 // (up to Pi 4) deliver raw YU12 for their JPEG hardware, boards with PiSP (Pi 5)
 // have none, and rpicam-vid makes the JPEG pictures itself, in software.
 //
-// The package starts nothing again by itself, watches for no silence once
-// pictures have come, and encodes nothing. The program cannot change controls
-// while it runs: to change [Options], close the camera and open it again, which
-// costs no more than a new process.
+// The program cannot change controls while it runs. [Camera.SetControls] starts
+// it anew: whoever waits in Next waits a second or two longer, and nothing else
+// changes. Otherwise the package starts nothing again by itself. A sensor that
+// falls silent is started again by the program, and given up when that was in vain
+// three times; the package watches for no other silence once pictures have come,
+// and encodes nothing. Automatic exposure begins anew with each start, for the
+// program has no option for its first values but those that fix them.
 //
 // Every method of Driver may be called from any goroutine; those of Camera as
-// [device.Camera] says, and Metadata and Timeouts from any. A capture has two
-// goroutines besides those of its process; Stop and Close wait for all of them.
+// [device.Camera] and [device.Controller] say, and all others from any. A capture
+// has three goroutines besides those of its process; Stop and Close wait for all
+// of them.
 package libcamera

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os/exec"
+	"reflect"
 	"regexp"
 	"slices"
 	"strconv"
@@ -44,6 +45,11 @@ type Config struct {
 	// Board says which pipeline the computer has. Empty finds it out from the
 	// camera.
 	Board Board
+	// Raw says whether raw pictures are wanted, because there is something better
+	// than rpicam-vid's own software to make JPEG of them. It is asked at each start
+	// and must not wait for long. Nil goes by the board: up to Pi 4 there is
+	// hardware for it. Options.Codec and the format given to Start go before it.
+	Raw func() bool
 	// Env is given to the program besides PATH and HOME, such as
 	// LIBCAMERA_LOG_LEVELS.
 	Env []string
@@ -52,6 +58,9 @@ type Config struct {
 	// StopGrace is how long the program may take to give the camera back before
 	// it is killed. 0 means 2 s.
 	StopGrace time.Duration
+	// Settle is the pause after which changed controls start the program anew.
+	// 0 means 300 ms.
+	Settle time.Duration
 	// Logger gets transitions, and at debug level what the program says. Nil
 	// drops them.
 	Logger *slog.Logger
@@ -76,11 +85,21 @@ type Driver struct {
 	refused map[string]bool // those that it turned out not to take
 	warned  map[string]bool // those that the log has as missing
 	version string
+	// kept are the controls that were set, and exposure what automatic exposure
+	// had found, by the IDs of the cameras.
+	kept     map[string]keptOptions
+	exposure map[string]Exposure
 }
+
+// keptOptions are the controls of a camera that was opened with base.
+type keptOptions struct{ base, opt Options }
 
 // New returns a Driver. Nothing is run yet.
 func New(cfg Config) *Driver {
-	d := &Driver{cfg: cfg, log: cfg.Logger, gate: make(chan struct{}, 1), refused: map[string]bool{}, warned: map[string]bool{}}
+	d := &Driver{
+		cfg: cfg, log: cfg.Logger, gate: make(chan struct{}, 1), refused: map[string]bool{}, warned: map[string]bool{},
+		kept: map[string]keptOptions{}, exposure: map[string]Exposure{},
+	}
 	if d.log == nil {
 		d.log = slog.New(slog.DiscardHandler)
 	}
@@ -92,6 +111,9 @@ func New(cfg Config) *Driver {
 	}
 	if d.cfg.StopGrace == 0 {
 		d.cfg.StopGrace = defaultStopGrace
+	}
+	if d.cfg.Settle == 0 {
+		d.cfg.Settle = defaultSettle
 	}
 	return d
 }
@@ -152,7 +174,7 @@ func (d *Driver) List(ctx context.Context) ([]Found, error) {
 		found[i] = Found{
 			Info: c.info(), Index: c.index, Board: board, Width: c.width, Height: c.height,
 			BitDepth: c.bitDepth, ColourFilter: c.cfa, SensorModes: slices.Clone(c.modes),
-			Modes: c.offers(newPlan(c, board, Options{}, device.Format{}).format.FourCC),
+			Modes: c.offers(newPlan(c, board, d.raw(board), Options{}, device.Format{}).format.FourCC),
 		}
 	}
 	return found, nil
@@ -172,6 +194,31 @@ func (d *Driver) board(c *listed) Board {
 		return d.cfg.Board
 	}
 	return boardOf(c.id)
+}
+
+// raw says whether raw pictures suit a board.
+func (d *Driver) raw(b Board) bool {
+	if d.cfg.Raw != nil {
+		return d.cfg.Raw()
+	}
+	return b != BoardPiSP
+}
+
+// keptOptions gives the options that a camera had last, if it was opened with
+// the same ones.
+func (d *Driver) keptOptions(id string, base Options) Options {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if k, ok := d.kept[id]; ok && reflect.DeepEqual(k.base, base) {
+		return k.opt
+	}
+	return base
+}
+
+func (d *Driver) keepOptions(id string, base, opt Options) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.kept[id] = keptOptions{base, opt}
 }
 
 // info identifies the camera.
@@ -343,7 +390,8 @@ func (d *Driver) Version(ctx context.Context) (string, error) {
 // Open prepares a camera. ref is the program's index, the camera's ID, its path
 // ("libcamera:0") or the name of its sensor; empty means the first one. Options
 // that cannot be used are an error of the kind device.ErrUnsupported. The camera
-// itself is only taken by Start.
+// itself is only taken by Start. Controls that were set on the camera before are
+// still set, unless the options are others now.
 func (d *Driver) Open(ctx context.Context, ref string, opt Options) (*Camera, error) {
 	const op = "open"
 	path := ref
@@ -365,6 +413,9 @@ func (d *Driver) Open(ctx context.Context, ref string, opt Options) (*Camera, er
 			e.Err = fmt.Errorf("%w: %s", device.ErrNotFound, remedy(device.ErrNotFound))
 		}
 		return nil, e
+	}
+	if opt.Codec == CodecAuto {
+		opt.Codec = ""
 	}
 	return newCamera(d, &cameras[i], opt), nil
 }

@@ -1,7 +1,6 @@
 package libcamera
 
 import (
-	"errors"
 	"os"
 	"time"
 
@@ -34,8 +33,7 @@ type stamp struct {
 // has to wait. The methods of a nil *facts do nothing.
 type facts struct {
 	cam    *Camera
-	r, w   *os.File
-	name   string // of w, for the program
+	r      *os.File
 	stamps chan stamp
 	done   chan struct{} // nil until run was started
 
@@ -49,25 +47,12 @@ type facts struct {
 	last    time.Time
 }
 
-func newFacts(c *Camera) (*facts, error) {
-	r, w, err := os.Pipe()
-	if err != nil {
-		return nil, err
-	}
-	f := &facts{cam: c, r: r, w: w, stamps: make(chan stamp, 64), timer: time.NewTimer(time.Hour)}
+// newFacts reads from r, and closes it in the end. last is the time of the
+// picture before.
+func newFacts(c *Camera, r *os.File, last time.Time) *facts {
+	f := &facts{cam: c, r: r, stamps: make(chan stamp, 64), timer: time.NewTimer(time.Hour), last: last}
 	f.timer.Stop()
-	if f.name, err = ownFile(w); err != nil {
-		return nil, errors.Join(err, r.Close(), w.Close())
-	}
-	return f, nil
-}
-
-// path is what the program opens.
-func (f *facts) path() string {
-	if f == nil {
-		return ""
-	}
-	return f.name
+	return f
 }
 
 func (f *facts) start() {
@@ -84,7 +69,7 @@ func (f *facts) close() {
 		return
 	}
 	f.timer.Stop()
-	_, _ = f.r.Close(), f.w.Close() // nothing was written
+	_ = f.r.Close() // it was only read
 	if f.done != nil {
 		<-f.done
 	}
@@ -122,6 +107,9 @@ func (f *facts) capturedAt(received time.Time) time.Time {
 	at := received
 	if s, ok := f.next(); ok {
 		at = takenAt(received, now, s.at)
+		f.cam.mu.Lock()
+		f.cam.delay = received.Sub(at)
+		f.cam.mu.Unlock()
 	}
 	if !at.After(f.last) {
 		at = f.last.Add(time.Microsecond)

@@ -128,6 +128,9 @@ func (v *voice) kind(delivered bool) error {
 	return device.ErrStalled
 }
 
+// checkCable is what to do about a sensor that falls silent.
+const checkCable = "check the ribbon cable and the power supply"
+
 // remedy is what to do about kinds of failure whose cause is outside of the camera.
 func remedy(kind error) string {
 	switch {
@@ -137,6 +140,14 @@ func remedy(kind error) string {
 		return "check the ribbon cable, and camera_auto_detect=1 in config.txt"
 	}
 	return ""
+}
+
+// noMemory are words of a program that did not get memory for pictures.
+func noMemory(lines []string) bool {
+	return slices.ContainsFunc(lines, func(line string) bool {
+		return strings.Contains(line, "Cannot allocate memory") || strings.Contains(line, "failed to allocate") ||
+			strings.Contains(line, "bad_alloc") || strings.Contains(line, "dmaHeap allocation failure")
+	})
 }
 
 var errEnded = errors.New("ended by itself")
@@ -154,7 +165,11 @@ func failure(op, path string, exit error, v *voice, delivered bool) error {
 		}
 		exit = &better
 	}
-	if r := remedy(kind); r != "" {
+	r := remedy(kind)
+	if noMemory(v.lines()) {
+		r = "choose a smaller size or fewer buffers, or give the camera more memory with cma=256M in cmdline.txt"
+	}
+	if r != "" {
 		exit = fmt.Errorf("%w: %s", exit, r)
 	}
 	return &device.OpError{Op: op, Path: path, Kind: kind, Err: exit}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/webgear-pi/webgear/device"
+	"github.com/webgear-pi/webgear/device/feed"
 	"github.com/webgear-pi/webgear/device/jpegscan"
 )
 
@@ -41,19 +42,20 @@ func (s *stream) rawPictures() (count uint32, err error) {
 	if _, err := io.ReadFull(s.child, first[:]); err != nil {
 		return 0, err
 	}
-	p := <-s.free // never waits for long: see publish
+	p := s.ses.feed.Blank()
 	f, used := s.plan.format, 1
 	f.Width, f.Height = s.grantedSize(f.Width, f.Height)
 	strides := s.plan.strides(f.Width)
 	if len(strides) > 1 {
-		p.memory, f.Stride, used, err = measure(s.child, first[0], f.Height, strides, quiet(f.Rate))
+		p.Buffer.Data, f.Stride, used, err = measure(s.child, first[0], f.Height, strides, quiet(f.Rate))
 	} else {
 		f.Stride = strides[0]
-		p.memory = grow(nil, rawBytes(f.Stride, f.Height))
-		p.memory[0] = first[0]
-		_, err = io.ReadFull(s.child, p.memory[1:])
+		data := p.Grow(rawBytes(f.Stride, f.Height))
+		data[0] = first[0]
+		_, err = io.ReadFull(s.child, data[1:])
 	}
 	if err != nil {
+		s.ses.feed.Drop(p)
 		return 0, err
 	}
 	size := rawBytes(f.Stride, f.Height)
@@ -64,9 +66,9 @@ func (s *stream) rawPictures() (count uint32, err error) {
 	s.grantAndPublish(f, p, count)
 	for {
 		count++
-		p := <-s.free
-		p.memory = grow(p.memory, size)
-		if _, err := io.ReadFull(s.child, p.memory); err != nil {
+		p := s.ses.feed.Blank()
+		if _, err := io.ReadFull(s.child, p.Grow(size)); err != nil {
+			s.ses.feed.Drop(p)
 			return count, err
 		}
 		s.publish(p, count, time.Now())
@@ -74,7 +76,7 @@ func (s *stream) rawPictures() (count uint32, err error) {
 }
 
 // grantAndPublish makes the format known together with the first picture.
-func (s *stream) grantAndPublish(f device.Format, p *picture, seq uint32) {
+func (s *stream) grantAndPublish(f device.Format, p *feed.Picture, seq uint32) {
 	s.format = f
 	s.publish(p, seq, time.Now())
 	close(s.opened)
@@ -92,14 +94,6 @@ func (s *stream) grantedSize(width, height int) (int, int) {
 	case <-s.quit:
 	}
 	return width, height
-}
-
-// grow gives memory of this size, the old if it is large enough.
-func grow(b []byte, size int) []byte {
-	if cap(b) >= size {
-		return b[:size]
-	}
-	return make([]byte, size)
 }
 
 // quiet is the pause that tells the end of a picture at this rate.
@@ -191,18 +185,17 @@ func (s *stream) jpegPictures(ctx context.Context) (count uint32, err error) {
 				count++ // at least one was lost
 			}
 		}
-		p := <-s.free // never waits for long: see publish
-		p.memory = append(p.memory[:0], data...)
+		if count > 0 && (width != s.format.Width || height != s.format.Height) {
+			s.facts.skipped()
+			count++
+			continue
+		}
+		p := s.ses.feed.Blank()
+		copy(p.Grow(len(data)), data)
 		if count == 0 {
 			f := s.plan.format
 			f.Width, f.Height = width, height
 			s.grantAndPublish(f, p, 0)
-			count++
-			continue
-		}
-		if width != s.format.Width || height != s.format.Height {
-			s.facts.skipped()
-			s.free <- p
 			count++
 			continue
 		}

@@ -158,17 +158,27 @@ func TestStrideIsMeasuredByTheFirstPictures(t *testing.T) {
 	}
 }
 
+// factsOf gives facts that nobody tells but the test.
+func factsOf(t *testing.T, cam *Camera) *facts {
+	t.Helper()
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := newFacts(cam, r, time.Time{})
+	t.Cleanup(func() {
+		f.close()
+		_ = w.Close() // nothing was written
+	})
+	return f
+}
+
 func TestFactsAreMatchedToPictures(t *testing.T) {
 	r := newRig(t, "")
 	cam := r.open("", Options{})
 	setUp := func(t *testing.T) *facts {
 		t.Helper()
-		f, err := newFacts(cam)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(f.close)
-		return f
+		return factsOf(t, cam)
 	}
 	tell := func(f *facts, frames ...uint32) {
 		for _, n := range frames {
@@ -235,11 +245,7 @@ func TestCapturedAtNeverGoesBackNorIntoTheFuture(t *testing.T) {
 		}
 	}
 	r := newRig(t, "")
-	f, err := newFacts(r.open("", Options{}))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.close()
+	f := factsOf(t, r.open("", Options{}))
 	boots := bootTime()
 	f.stamps <- stamp{0, boots - int64(time.Millisecond)}
 	f.stamps <- stamp{1, boots - int64(20*time.Millisecond)}

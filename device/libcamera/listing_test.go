@@ -149,7 +149,7 @@ func FuzzListing(f *testing.F) {
 				t.Fatalf("accepted %+v", c)
 			}
 			for _, want := range []device.Format{{}, {Width: 16384, Height: 16384}, {FourCC: device.YU12, Width: 333, Height: 77}} {
-				p := newPlan(c, boardOf(c.id), Options{}, want)
+				p := newPlan(c, boardOf(c.id), true, Options{}, want)
 				if g := p.format; g.Width < minSide || g.Height < minSide || g.Width%2 != 0 || g.Rate.Float() <= 0 || g.Width > device.MaxSide {
 					t.Fatalf("%v gives %+v", want, g)
 				}

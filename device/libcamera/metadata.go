@@ -38,6 +38,8 @@ type Metadata struct {
 	SensorTemperature float64 `json:"sensor_temperature_celsius"`
 	// AeLocked is set while automatic exposure has found its values.
 	AeLocked bool `json:"ae_locked"`
+	// Lens is set when there is something to focus.
+	Lens bool `json:"lens"`
 }
 
 // metadataParser takes "Name=value" lines apart; an empty line ends a picture.
@@ -108,7 +110,7 @@ func (p *metadataParser) set(line []byte) {
 		red, blue, _ := bytes.Cut(bytes.Trim(value, "[] "), []byte{','})
 		m.ColourGains = [2]float64{float(red), float(blue)}
 	case "LensPosition":
-		m.LensPosition = float(value)
+		m.LensPosition, m.Lens = float(value), true
 	case "FocusFoM":
 		m.FocusFoM = float(value)
 	case "AfState":

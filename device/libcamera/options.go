@@ -9,8 +9,11 @@ import (
 // Codec is what rpicam-vid makes of the pictures.
 type Codec string
 
-// Codecs. The empty one lets the board decide.
+// Codecs. The empty one is CodecAuto.
 const (
+	// CodecAuto takes what suits the board: raw pictures where there is hardware
+	// that makes JPEG of them.
+	CodecAuto Codec = "auto"
 	// CodecYUV420 delivers raw YU12 pictures.
 	CodecYUV420 Codec = "yuv420"
 	// CodecMJPEG delivers JPEG pictures, made in software on every board.
@@ -141,7 +144,7 @@ func (o *Options) Set(name, value string) error {
 var (
 	errUnknownControl = errors.New("no such control: use one of those that libcamera documents, such as AnalogueGain")
 	errModeWithoutRaw = errors.New("cannot be chosen without raw pictures: leave out NoRaw")
-	errCodec          = errors.New("use yuv420 or mjpeg, or leave it out for what suits the board")
+	errCodec          = errors.New("use auto, mjpeg or yuv420")
 )
 
 // Validate checks every option. The error names each one that cannot be used,
@@ -153,7 +156,7 @@ func (o Options) Validate() error {
 			errs = append(errs, fmt.Errorf("%s: %w", r.Name, err))
 		}
 	}
-	if o.Codec != "" && o.Codec != CodecYUV420 && o.Codec != CodecMJPEG {
+	if o.Codec != "" && o.Codec != CodecAuto && o.Codec != CodecYUV420 && o.Codec != CodecMJPEG {
 		errs = append(errs, fmt.Errorf("Codec %q: %w", o.Codec, errCodec))
 	}
 	if o.SensorMode != "" && o.NoRaw {
@@ -167,8 +170,8 @@ func (o Options) Validate() error {
 func (o Options) args() []string {
 	var args []string
 	for _, r := range optionTable() {
-		if r.arg == nil {
-			continue
+		if r.flag == "quality" {
+			continue // handed over together with the codec, for which alone it is
 		}
 		if value, ok := r.arg(&o); ok {
 			if value != "" {

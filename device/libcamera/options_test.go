@@ -36,6 +36,18 @@ func TestCommandLineIsExact(t *testing.T) {
 			"-n -t 0 --camera 1 --codec mjpeg --width 1920 --height 1080 --framerate 10 --flush -o - --quality 80 --metadata M --metadata-format txt",
 		},
 		{
+			"auto is as nothing", imx708, BoardVC4,
+			Options{Codec: CodecAuto},
+			device.Format{},
+			"-n -t 0 --camera 0 --codec yuv420 --width 1280 --height 720 --framerate 30 --flush -o - --metadata M --metadata-format txt",
+		},
+		{
+			"an exposure that is longer than a picture lowers the rate", imx708, BoardVC4,
+			Options{ExposureTime: 500 * time.Millisecond},
+			device.Format{},
+			"-n -t 0 --camera 0 --codec yuv420 --width 1280 --height 720 --framerate 2 --flush -o - --metadata M --metadata-format txt --shutter=500000",
+		},
+		{
 			"PiSP with raw pictures by setting", imx708, BoardPiSP,
 			Options{Codec: CodecYUV420},
 			device.Format{},
@@ -86,7 +98,7 @@ func TestCommandLineIsExact(t *testing.T) {
 			if err := tt.opt.Validate(); err != nil {
 				t.Fatal(err)
 			}
-			p := newPlan(&tt.cam, tt.board, tt.opt, tt.want)
+			p := newPlan(&tt.cam, tt.board, tt.board != BoardPiSP, tt.opt, tt.want)
 			if got := strings.Join(p.args("M"), " "); got != tt.args {
 				t.Errorf("got  %s\nwant %s", got, tt.args)
 			}
@@ -159,7 +171,7 @@ func TestOptionsNameWhatIsWrongAndTheRemedy(t *testing.T) {
 		}
 	}
 	err := Options{AnalogueGain: 99, Rotation: 90, Codec: "h264", NoRaw: true, SensorMode: "640:480"}.Validate()
-	for _, want := range []string{"AnalogueGain: outside", "Rotation: use 0", `Codec "h264": use yuv420`, "SensorMode: cannot be chosen without raw"} {
+	for _, want := range []string{"AnalogueGain: outside", "Rotation: use 0", `Codec "h264": use auto`, "SensorMode: cannot be chosen without raw"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %q in it", err, want)
 		}

@@ -335,12 +335,9 @@ func integer(name, flag string, low, high int, help string, field func(*Options)
 	}
 }
 
-// jpegQuality is handed over together with the codec, for which alone it is.
 func jpegQuality() option {
-	r := integer("JpegQuality", "quality", 1, 100, "quality of JPEG pictures made by rpicam-vid, 80 unless told otherwise",
+	return integer("JpegQuality", "quality", 1, 100, "quality of JPEG pictures made by rpicam-vid, 80 unless told otherwise",
 		func(o *Options) *int { return &o.JpegQuality })
-	r.arg = nil
-	return r
 }
 
 func bufferCount() option {

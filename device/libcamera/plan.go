@@ -54,23 +54,24 @@ type plan struct {
 	format  device.Format
 	board   Board
 	index   int // of the camera
+	stride  int // of raw pictures, 0 when not known yet
 	options Options
 }
 
-// newPlan chooses what is nearest to want.
-func newPlan(cam *listed, board Board, opt Options, want device.Format) plan {
+// newPlan chooses what is nearest to want. raw says what suits the board.
+func newPlan(cam *listed, board Board, raw bool, opt Options, want device.Format) plan {
 	p := plan{board: board, index: cam.index, options: opt}
 	switch {
 	case want.FourCC == device.YU12:
 		p.codec = CodecYUV420
 	case want.FourCC == device.MJPG || want.FourCC == device.JPEG:
 		p.codec = CodecMJPEG
-	case opt.Codec != "":
+	case opt.Codec != "" && opt.Codec != CodecAuto:
 		p.codec = opt.Codec
-	case board == BoardPiSP:
-		p.codec = CodecMJPEG
-	default:
+	case raw:
 		p.codec = CodecYUV420
+	default:
+		p.codec = CodecMJPEG
 	}
 	f := device.Format{FourCC: device.MJPG, Matrix: device.BT601, Quantization: device.FullRange}
 	if p.codec == CodecYUV420 {
@@ -118,6 +119,9 @@ func clampSide(side, most int) int {
 // strides are the bytes of a row that are possible for YU12 pictures of this
 // width, likeliest first.
 func (p *plan) strides(width int) []int {
+	if p.stride != 0 {
+		return []int{p.stride}
+	}
 	if p.board != BoardPiSP {
 		// VC4: rounded up to 64 (rpicam-apps issue 188: 780 gives 832).
 		return []int{roundUp(width, 64)}
@@ -136,6 +140,17 @@ func roundUp(n, to int) int { return (n + to - 1) / to * to }
 // rawBytes is the size of a YU12 picture.
 func rawBytes(stride, height int) int { return stride*height + stride/2*(height/2)*2 }
 
+// rate is what the program is asked for, in pictures per second. libcamera cuts
+// an exposure that is longer than a picture may take; who fixes the exposure
+// wants that instead of the rate.
+func (p *plan) rate() float64 {
+	fps := p.format.Rate.Float()
+	if t := p.options.ExposureTime.Seconds(); t*fps > 1 {
+		return max(0.001, 1/t)
+	}
+	return fps
+}
+
 // args is the program's command line. metadata is where facts about pictures go,
 // or empty.
 func (p *plan) args(metadata string) []string {
@@ -143,7 +158,7 @@ func (p *plan) args(metadata string) []string {
 		"-n", "-t", "0", "--camera", strconv.Itoa(p.index),
 		"--codec", string(p.codec),
 		"--width", strconv.Itoa(p.format.Width), "--height", strconv.Itoa(p.format.Height),
-		"--framerate", decimal(math.Round(p.format.Rate.Float()*1000) / 1000),
+		"--framerate", decimal(math.Round(p.rate()*1000) / 1000),
 		"--flush", "-o", "-",
 	}
 	if p.codec == CodecMJPEG {
@@ -186,6 +201,9 @@ func without(args []string, missing func(name string) bool) (kept, dropped []str
 func newerOptions() []string {
 	names := []string{"metadata", "metadata-format", "verbose"}
 	for _, r := range optionTable() {
+		if r.flag == "quality" {
+			continue
+		}
 		names = append(names, r.flag)
 	}
 	return names

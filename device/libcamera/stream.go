@@ -6,13 +6,13 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strconv"
+	"sync"
+	"sync/atomic"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/webgear-pi/webgear/device"
 	"github.com/webgear-pi/webgear/device/child"
+	"github.com/webgear-pi/webgear/device/feed"
 )
 
 const (
@@ -24,29 +24,32 @@ const (
 	// sizeWait is how long the word about the granted size is waited for, once
 	// pictures come. It was said before, but comes another way.
 	sizeWait = 100 * time.Millisecond
+	// maxTimeouts is how often in a row the program may start a silent sensor
+	// again, before it is given up. Chosen: libcamera waits for a second each time,
+	// and what was not there after three is not there.
+	maxTimeouts = 3
+	// exposures is how many exposures may pass before the first picture. Chosen:
+	// libcamera drops some in the beginning.
+	exposures = 6
 )
 
-// picture is one picture and its memory. There are three: one is filled, one is
-// ready, one is lent.
-type picture struct {
-	lent   device.Buffer
-	memory []byte
-}
-
-// stream is a program that delivers. run and facts.run are its goroutines, halt
-// ends it.
+// stream is a program that delivers into the feed of a session. run and
+// facts.run are its goroutines, halt ends it.
 type stream struct {
+	ses    *session
 	cam    *Camera
 	plan   plan
 	child  *child.Child
 	voice  *voice
 	facts  *facts // nil when the program tells none
-	pidfd  int    // -1 when there is none
 	opened chan struct{}
+	silent chan struct{} // closed when the sensor is given up
 	quit   chan struct{}
 	done   chan struct{} // closed when run has returned
-	ready  chan *picture
-	free   chan *picture
+	halted sync.Once
+
+	base      uint32        // the counter before the first picture
+	published atomic.Uint32 // pictures so far
 
 	format device.Format // valid once opened is closed
 	err    error         // why it ended; valid once done is closed
@@ -54,20 +57,17 @@ type stream struct {
 
 // startStream runs the program and waits for the first picture. refused is an
 // option that the program did not take.
-func startStream(ctx context.Context, c *Camera, p plan) (s *stream, refused string, err error) {
+func startStream(ctx context.Context, ses *session, p plan) (s *stream, refused string, err error) {
+	c := ses.cam
 	s = &stream{
-		cam: c, plan: p, pidfd: -1,
-		opened: make(chan struct{}), quit: make(chan struct{}), done: make(chan struct{}),
-		ready: make(chan *picture, 1), free: make(chan *picture, 3),
-	}
-	for range cap(s.free) {
-		s.free <- &picture{}
+		ses: ses, cam: c, plan: p, base: ses.seq,
+		opened: make(chan struct{}), silent: make(chan struct{}), quit: make(chan struct{}), done: make(chan struct{}),
 	}
 	s.voice = &voice{sized: make(chan struct{}), onTimeout: s.timeouts()}
 	if err := s.launch(ctx); err != nil {
 		return nil, "", err
 	}
-	timer := time.NewTimer(c.drv.cfg.StartTimeout)
+	timer := time.NewTimer(s.patience())
 	defer timer.Stop()
 	select {
 	case <-s.opened:
@@ -75,33 +75,54 @@ func startStream(ctx context.Context, c *Camera, p plan) (s *stream, refused str
 	case <-s.done:
 		s.halt()
 		return nil, s.voice.refused(), s.err
+	case <-s.silent:
+		s.halt()
+		return nil, "", s.silence("start")
 	case <-timer.C:
 		s.halt()
-		return nil, "", c.fail("start", device.ErrStalled, s.silence())
+		return nil, "", s.silence("start")
 	case <-ctx.Done():
 		s.halt()
 		return nil, "", context.Cause(ctx)
 	}
 }
 
-// silence describes that no picture came, with the last word of the program.
-func (s *stream) silence() error {
-	if lines := s.voice.lines(); len(lines) > 0 {
-		return fmt.Errorf("no picture within %v: %s", s.cam.drv.cfg.StartTimeout, lines[len(lines)-1])
-	}
-	return fmt.Errorf("no picture within %v", s.cam.drv.cfg.StartTimeout)
+// patience is how long the first picture may take.
+func (s *stream) patience() time.Duration {
+	return s.cam.drv.cfg.StartTimeout + exposures*s.plan.options.ExposureTime
 }
 
-// timeouts gives a function that counts, and tells the log once.
+// silence describes that no picture comes, with the last word of the program.
+func (s *stream) silence(op string) error {
+	text := fmt.Sprintf("no picture within %v", s.patience())
+	select {
+	case <-s.silent:
+		text = "sensor sends no pictures, and starting it again was no use"
+	default:
+	}
+	if lines := s.voice.lines(); len(lines) > 0 {
+		text += ": " + lines[len(lines)-1]
+	}
+	return s.cam.life.Fail(op, device.ErrStalled, fmt.Errorf("%s: %s", text, checkCable))
+}
+
+// timeouts gives a function that counts, tells the log once, and gives the
+// sensor up when no pictures come in between.
 func (s *stream) timeouts() func() {
-	first := true // the voice is one goroutine
+	first, row, before := true, 0, uint32(0) // the voice is one goroutine
 	return func() {
 		s.cam.mu.Lock()
 		s.cam.timeouts++
 		s.cam.mu.Unlock()
 		if first {
 			first = false
-			s.cam.log.Warn("sensor fell silent, rpicam-vid starts it again", "remedy", "check the ribbon cable and the power supply")
+			s.cam.log.Warn("sensor fell silent, rpicam-vid starts it again", "remedy", checkCable)
+		}
+		if now := s.published.Load(); now != before {
+			before, row = now, 0
+		}
+		if row++; row == maxTimeouts {
+			close(s.silent)
 		}
 	}
 }
@@ -109,49 +130,51 @@ func (s *stream) timeouts() func() {
 // launch starts the program and both goroutines.
 func (s *stream) launch(ctx context.Context) error {
 	drv := s.cam.drv
+	metadata := ""
+	var files []*os.File
 	if !drv.lacks("metadata") && !drv.lacks("metadata-format") {
-		var err error
-		if s.facts, err = newFacts(s.cam); err != nil {
-			return s.cam.fail("start", nil, err)
+		r, w, err := os.Pipe()
+		if err != nil {
+			return s.cam.life.Fail("start", nil, err)
 		}
+		defer func() { _ = w.Close() }() // the program has its own
+		s.facts = newFacts(s.cam, r, s.ses.last)
+		// It is opened by name, which works for pipes. Descriptor 3 is its own, so
+		// no right to look into another process is needed.
+		metadata, files = "/proc/self/fd/3", []*os.File{w}
 	}
-	args, dropped := without(s.plan.args(s.facts.path()), drv.lacks)
+	args, dropped := without(s.plan.args(metadata), drv.lacks)
 	for _, name := range dropped {
 		drv.missing(name)
 	}
+	spec := drv.spec(s.voice, args)
+	spec.Files = files
 	var err error
-	if s.child, err = child.Start(ctx, drv.spec(s.voice, args)); err != nil {
+	if s.child, err = child.Start(ctx, spec); err != nil {
 		s.facts.close()
 		return err
-	}
-	// Through a descriptor, a signal cannot meet another process that got the
-	// number. Kernels before 5.3 have none; Stop of the child must do there.
-	if fd, err := unix.PidfdOpen(s.child.PID(), 0); err == nil {
-		s.pidfd = fd
 	}
 	s.facts.start()
 	go s.run(context.WithoutCancel(ctx))
 	return nil
 }
 
-// halt ends the program and waits for everything. It is called once. Pictures
-// are read to the end meanwhile: a program that cannot write would crash rather
-// than end in order.
+// halt ends the program and waits for everything. Pictures are read to the end
+// meanwhile: a program that cannot write would crash rather than end in order.
 func (s *stream) halt() {
-	close(s.quit)
-	if s.pidfd >= 0 {
-		_ = unix.PidfdSendSignal(s.pidfd, unix.SIGINT, nil, 0) // it may just have ended
+	s.halted.Do(func() {
+		close(s.quit)
+		s.child.Interrupt()
 		timer := time.NewTimer(s.cam.drv.cfg.StopGrace)
 		select {
 		case <-s.child.Done():
 		case <-timer.C:
 		}
 		timer.Stop()
-		_ = unix.Close(s.pidfd) // nothing was written
-	}
-	s.child.Stop()
-	<-s.done
-	s.facts.close()
+		s.child.Stop()
+		<-s.done
+		s.facts.close()
+	})
 }
 
 func (s *stream) run(ctx context.Context) {
@@ -175,7 +198,7 @@ func (s *stream) run(ctx context.Context) {
 func (s *stream) ending(count uint32, err error) error {
 	const op = "read"
 	if !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
-		return s.cam.fail(op, device.ErrDamaged, err)
+		return s.cam.life.Fail(op, device.ErrDamaged, err)
 	}
 	timer := time.NewTimer(s.cam.drv.cfg.StopGrace)
 	defer timer.Stop()
@@ -188,56 +211,16 @@ func (s *stream) ending(count uint32, err error) error {
 	return failure(op, s.cam.info.Path, s.child.Err(), s.voice, count > 0)
 }
 
-// publish makes a picture ready, in place of one that nobody took. Afterwards
-// one at most is ready and one lent, so one of the three is free.
-func (s *stream) publish(p *picture, seq uint32, received time.Time) {
-	b := &p.lent
-	b.Data, b.Format, b.DriverSeq, b.Stale = p.memory, s.format, seq, 0
-	b.ReceivedAt, b.CapturedAt = received, s.facts.capturedAt(received)
-	select {
-	case old := <-s.ready:
-		b.Stale = old.lent.Stale + 1
-		s.free <- old
-	default:
+// publish makes a picture the newest. seq counts those of this stream.
+func (s *stream) publish(p *feed.Picture, seq uint32, received time.Time) {
+	ses := s.ses
+	captured := s.facts.capturedAt(received)
+	if !captured.After(ses.last) { // without facts, or from the stream before
+		captured = ses.last.Add(time.Microsecond)
 	}
-	s.ready <- p // only this goroutine fills it, and it is empty
-}
-
-// next gives the next picture. It has to be given back.
-func (s *stream) next(ctx context.Context, closed <-chan struct{}) (*picture, error) {
-	select {
-	case p := <-s.ready:
-		return p, nil
-	default:
-	}
-	select {
-	case p := <-s.ready:
-		return p, nil
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
-	case <-closed:
-		return nil, device.ErrClosed
-	case <-s.done:
-		select {
-		case p := <-s.ready: // the last one
-			return p, nil
-		default:
-			return nil, s.err
-		}
-	}
-}
-
-func (s *stream) giveBack(p *picture) { s.free <- p }
-
-// ownFile is the name under which a child process can open a pipe of ours.
-func ownFile(f *os.File) (string, error) {
-	conn, err := f.SyscallConn()
-	if err != nil {
-		return "", err
-	}
-	name := ""
-	err = conn.Control(func(fd uintptr) {
-		name = "/proc/" + strconv.Itoa(os.Getpid()) + "/fd/" + strconv.FormatUint(uint64(fd), 10)
-	})
-	return name, err
+	ses.seq, ses.last = s.base+seq+1, captured
+	b := &p.Buffer
+	b.Format, b.DriverSeq, b.CapturedAt, b.ReceivedAt = s.format, s.base+seq, captured, received
+	ses.feed.Put(p)
+	s.published.Add(1)
 }

@@ -47,7 +47,14 @@ func (p *parser) late(cam device.Camera) device.Camera {
 	if p.opt.TimeDelay <= 0 {
 		return cam
 	}
-	return &lateCamera{Camera: cam, delay: p.opt.TimeDelay, closed: make(chan struct{})}
+	late := &lateCamera{Camera: cam, delay: p.opt.TimeDelay, closed: make(chan struct{})}
+	if c, ok := cam.(device.Controller); ok {
+		return struct {
+			*lateCamera
+			device.Controller
+		}{late, c}
+	}
+	return late
 }
 
 // lateCamera waits after it was started, so that a camera can settle.

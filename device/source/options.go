@@ -10,6 +10,7 @@ import (
 
 	"github.com/webgear-pi/webgear/device"
 	"github.com/webgear-pi/webgear/device/ffmpeg"
+	"github.com/webgear-pi/webgear/device/libcamera"
 )
 
 // API names one of WebGear's ways to read a source.
@@ -46,6 +47,12 @@ type Options struct {
 	TimeDelay time.Duration
 	// Stabilize calms shaky pictures.
 	Stabilize bool
+	// Codec is what the Pi's own camera delivers: auto (or empty), mjpeg made by
+	// rpicam-vid, or yuv420 for an encoder of ours. With auto, Raw decides, which
+	// says whether there is hardware that makes JPEG of raw pictures; nil goes by the
+	// board.
+	Codec libcamera.Codec
+	Raw   func() bool
 	// Keys are WebGear's option keys for sources: those of CamGear (CAP_PROP_…,
 	// THREADED_QUEUE_MODE, THREAD_TIMEOUT, STREAM_RESOLUTION, STREAM_PARAMS), FFGear
 	// (FFmpeg options with their dash), PiGear and the stabilizer. A key that is

@@ -26,7 +26,7 @@ func isPi(name string) (ref string, ok bool) {
 // cameras there are, or by the name of its sensor.
 func (p *parser) picam(ref string) *Source {
 	open := p.openPi(ref)
-	return p.native(&Source{Want: p.opt.Want, Open: open})
+	return p.native(&Source{Want: p.opt.Want, OnDemand: true, Open: open})
 }
 
 // openPi returns an opener of a Pi camera. The options are checked once.
@@ -36,6 +36,9 @@ func (p *parser) openPi(ref string) func(context.Context) (device.Camera, error)
 		p.log.Warn("camera option discarded", "reason", w)
 	}
 	p.opt.Want = want
+	if options.Codec == "" {
+		options.Codec = p.opt.Codec
+	}
 	return func(ctx context.Context) (device.Camera, error) { return opened(p.pi.Open(ctx, ref, options)) }
 }
 

@@ -29,7 +29,7 @@ import (
 )
 
 // Forms says what a source may be, for help and errors.
-const Forms = "auto, test, test:1280x720@30, an index such as 0, a device such as /dev/video0 or /dev/v4l/by-id/…, csi:0 for the Pi's own camera, " +
+const Forms = "auto, test, test:1280x720@30, an index such as 0, a device such as /dev/video0 or /dev/v4l/by-id/…, the stable name that webgear probe lists, csi:0 for the Pi's own camera, " +
 	"a recording or video file, a folder of .jpg files, an address (http, https, rtsp, rtmp, rtp, udp, srt), or a GStreamer pipeline that ends in appsink"
 
 // Source is where pictures come from, ready to be opened.
@@ -45,6 +45,13 @@ type Source struct {
 	Hotplug bool
 	// Auto is set when any camera will do.
 	Auto bool
+	// OnDemand is set when nothing is lost while nobody reads: cameras and
+	// streams of the network may rest then. Recordings, files, folders and pipes go
+	// on where they were left, or begin anew, so they should not.
+	OnDemand bool
+	// Name is the source as it may be shown to everybody, without passwords:
+	// what was written, or the camera that an API chose instead.
+	Name string
 }
 
 // sizeSuffix is the size that may follow a camera: /dev/video0:1280x720@30.
@@ -62,7 +69,16 @@ type parser struct {
 // Parse finds out what spec means. It opens nothing; an error says that there is
 // no such kind of source, and what there is instead.
 func Parse(spec string, opt Options, drv *v4l2.Driver, log *slog.Logger) (*Source, error) {
-	p := &parser{opt: opt, keys: parseKeys(opt.Keys, log), drv: drv, log: log, pi: libcamera.New(libcamera.Config{Logger: log})}
+	p := &parser{opt: opt, keys: parseKeys(opt.Keys, log), drv: drv, log: log, pi: libcamera.New(libcamera.Config{Raw: opt.Raw, Logger: log})}
+	s, err := p.parse(spec)
+	if err == nil && s.Name == "" {
+		s.Name = Shown(spec)
+	}
+	return s, err
+}
+
+func (p *parser) parse(spec string) (*Source, error) {
+	opt, log := p.opt, p.log
 	p.opt.Want = merge(opt.Want, p.keys.want)
 	name, err := p.cutSize(spec)
 	if err != nil {
@@ -79,7 +95,9 @@ func Parse(spec string, opt Options, drv *v4l2.Driver, log *slog.Logger) (*Sourc
 	case FFGear:
 		return p.ffgear(spec, name), nil
 	case PiGear:
-		return p.picam(p.cameraNum()), nil
+		s := p.picam(p.cameraNum())
+		s.Name = "csi:" + p.cameraNum()
+		return s, nil
 	default:
 		return nil, fmt.Errorf("unknown api %q: use camgear, pigear or ffgear", opt.API)
 	}
@@ -89,7 +107,7 @@ func Parse(spec string, opt Options, drv *v4l2.Driver, log *slog.Logger) (*Sourc
 	case name == "auto":
 		return p.auto(), nil
 	case name == "test":
-		return p.native(&Source{Want: p.opt.Want, Open: p.pattern("")}), nil
+		return p.native(&Source{Want: p.opt.Want, OnDemand: true, Open: p.pattern("")}), nil
 	case strings.HasPrefix(name, "test:"):
 		_, _, _, err := device.ParseSize(strings.TrimPrefix(name, "test:"))
 		return nil, fmt.Errorf("source %q: %w", spec, err)
@@ -98,9 +116,11 @@ func Parse(spec string, opt Options, drv *v4l2.Driver, log *slog.Logger) (*Sourc
 		if err != nil {
 			return nil, fmt.Errorf("source %q: index out of range: webgear probe lists the cameras", spec)
 		}
-		return p.camera(func(ctx context.Context) (device.Camera, error) { return p.openIndex(ctx, n) }), nil
+		return p.camera(again(func(ctx context.Context) (device.Camera, error) { return p.openIndex(ctx, n) }, p.byID)), nil
+	case strings.HasPrefix(name, "bus:"):
+		return p.camera(func(ctx context.Context) (device.Camera, error) { return p.byID(ctx, name) }), nil
 	case strings.HasPrefix(filepath.Clean(name), "/dev/"):
-		return p.camera(func(ctx context.Context) (device.Camera, error) { return opened(drv.Open(ctx, name)) }), nil
+		return p.camera(again(func(ctx context.Context) (device.Camera, error) { return opened(p.drv.Open(ctx, name)) }, p.byID)), nil
 	}
 	return p.other(spec)
 }
@@ -112,7 +132,8 @@ func (p *parser) cutSize(spec string) (name string, err error) {
 		return spec, nil
 	}
 	name = strings.TrimSuffix(spec, m[0])
-	if name != "auto" && name != "test" && !strings.HasPrefix(name, "csi") && !isIndex(name) && !strings.HasPrefix(filepath.Clean(name), "/dev/") {
+	if name != "auto" && name != "test" && !strings.HasPrefix(name, "csi") && !isIndex(name) && !strings.HasPrefix(name, "bus:") &&
+		!strings.HasPrefix(filepath.Clean(name), "/dev/") {
 		return spec, nil // part of a file's name or an address
 	}
 	w, h, rate, err := device.ParseSize(m[1])
@@ -130,13 +151,13 @@ func (p *parser) other(spec string) (*Source, error) {
 	plain := !p.opt.Stabilize && p.opt.Colorspace == "" && len(p.keys.extra) == 0
 	switch {
 	case err == nil && info.IsDir(), plain && isJPEGName(spec) && kind == ffmpeg.KindFile && !strings.ContainsRune(spec, '%'):
-		return p.native(&Source{Want: p.opt.Want, Open: func(ctx context.Context) (device.Camera, error) {
+		return p.native(adviseFile(&Source{Want: p.opt.Want, Open: func(ctx context.Context) (device.Camera, error) {
 			return opened(testsrc.OpenReplay(ctx, spec, testsrc.ReplayOptions{Rate: p.opt.Want.Rate, Loop: p.opt.Loop}))
-		}}), nil
+		}})), nil
 	case p.opt.StreamMode:
 		return p.child(spec, ffmpeg.KindSite), nil
 	case isHTTP(spec) && plain:
-		return &Source{Want: p.opt.Want, Open: func(ctx context.Context) (device.Camera, error) { return p.openHTTP(ctx, spec) }}, nil
+		return &Source{Want: p.opt.Want, OnDemand: !isFilm(spec), Open: func(ctx context.Context) (device.Camera, error) { return p.openHTTP(ctx, spec) }}, nil
 	case kind != ffmpeg.KindFile, err == nil, strings.ContainsAny(spec, "/%"), filepath.Ext(spec) != "":
 		return p.child(spec, kind), nil
 	}
@@ -146,7 +167,7 @@ func (p *parser) other(spec string) (*Source, error) {
 // camera is a source on V4L2. The stabilizer and colour conversions are
 // FFmpeg's, so that with them FFmpeg reads the camera.
 func (p *parser) camera(open func(context.Context) (device.Camera, error)) *Source {
-	s := &Source{Want: p.opt.Want, Open: open, Hotplug: true}
+	s := &Source{Want: p.opt.Want, Open: open, Hotplug: true, OnDemand: true}
 	if p.opt.Stabilize || p.opt.Colorspace != "" {
 		s.Open = func(ctx context.Context) (device.Camera, error) {
 			cam, err := open(ctx)
@@ -208,9 +229,24 @@ func (p *parser) ffgear(spec, name string) *Source {
 
 // child is a source that ffmpeg, gst-launch-1.0 or yt-dlp reads for us.
 func (p *parser) child(spec string, kind ffmpeg.Kind) *Source {
-	return &Source{Want: p.opt.Want, Open: func(ctx context.Context) (device.Camera, error) {
-		return opened(ffmpeg.Open(ctx, spec, p.ffmpegOptions(kind)))
-	}}
+	s := &Source{Want: p.opt.Want, Open: func(ctx context.Context) (device.Camera, error) { return p.openChild(ctx, spec, kind) }}
+	switch kind {
+	case ffmpeg.KindFile:
+		return adviseFile(s)
+	case ffmpeg.KindNetwork:
+		s.OnDemand = !isFilm(spec)
+	case ffmpeg.KindDevice:
+		s.OnDemand = p.opt.Demuxer != "lavfi"
+	}
+	return s
+}
+
+func (p *parser) openChild(ctx context.Context, spec string, kind ffmpeg.Kind) (device.Camera, error) {
+	cam, err := opened(ffmpeg.Open(ctx, spec, p.ffmpegOptions(kind)))
+	if err == nil && kind == ffmpeg.KindNetwork && isFilm(spec) {
+		return filmCamera{cam}, nil
+	}
+	return cam, err
 }
 
 func (p *parser) ffmpegOptions(kind ffmpeg.Kind) ffmpeg.Options {
@@ -240,7 +276,35 @@ func (p *parser) openHTTP(ctx context.Context, address string) (device.Camera, e
 	if !errors.Is(err, device.ErrUnsupported) {
 		return nil, err
 	}
-	return opened(ffmpeg.Open(ctx, address, p.ffmpegOptions(ffmpeg.KindNetwork)))
+	return p.openChild(ctx, address, ffmpeg.KindNetwork)
+}
+
+// opener opens a camera.
+type opener = func(ctx context.Context) (device.Camera, error)
+
+// again makes an opener prefer the camera that it opened before, wherever that
+// is plugged in by now. What has no name of its own is not known again.
+func again(open opener, byID func(ctx context.Context, id string) (device.Camera, error)) opener {
+	var known atomic.Pointer[string]
+	return func(ctx context.Context) (device.Camera, error) {
+		if id := known.Load(); id != nil {
+			if cam, err := byID(ctx, *id); err == nil {
+				return cam, nil
+			}
+		}
+		cam, err := open(ctx)
+		if err != nil || cam == nil {
+			return cam, err
+		}
+		if info := cam.Info(); info.ID != "" && info.ID != info.Path {
+			known.Store(&info.ID)
+		}
+		return cam, nil
+	}
+}
+
+func (p *parser) byID(ctx context.Context, id string) (device.Camera, error) {
+	return opened(p.drv.OpenID(ctx, id))
 }
 
 // pattern returns an opener of the synthetic camera.
@@ -268,6 +332,7 @@ func (p *parser) openIndex(ctx context.Context, n int) (device.Camera, error) {
 func (p *parser) auto() *Source {
 	var seen atomic.Bool
 	openPi := p.openPi("")
+	openFirst := again(p.firstUsable, p.byID)
 	synthetic := p.pattern("No camera found. This is a test picture; plug a camera in and it is shown.")
 	s := p.camera(func(ctx context.Context) (device.Camera, error) {
 		if cam, found, err := p.firstPi(ctx, openPi); found {
@@ -276,22 +341,13 @@ func (p *parser) auto() *Source {
 			}
 			return cam, err
 		}
-		cameras, err := usable(ctx, p.drv)
-		if err != nil {
-			p.log.Warn("cameras not listed", "err", err)
-		}
-		var last error
-		for _, f := range cameras {
-			cam, err := opened(p.drv.Open(ctx, f.Info.Path))
-			if err == nil {
-				seen.Store(true)
-				return cam, nil
-			}
-			last = err
-		}
+		cam, err := openFirst(ctx)
 		switch {
-		case last != nil:
-			return nil, last
+		case err != nil:
+			return nil, err
+		case cam != nil:
+			seen.Store(true)
+			return cam, nil
 		case seen.Load():
 			return nil, &device.OpError{Op: "open", Path: "any camera", Kind: device.ErrNotFound}
 		}
@@ -304,6 +360,23 @@ func (p *parser) auto() *Source {
 		return err == nil && len(cameras) > 0 || p.hasPi(ctx)
 	}
 	return s
+}
+
+// firstUsable opens the first camera that opens. Without any it gives nothing.
+func (p *parser) firstUsable(ctx context.Context) (device.Camera, error) {
+	cameras, err := usable(ctx, p.drv)
+	if err != nil {
+		p.log.Warn("cameras not listed", "err", err)
+	}
+	var last error
+	for _, f := range cameras {
+		cam, err := opened(p.drv.Open(ctx, f.Info.Path))
+		if err == nil {
+			return cam, nil
+		}
+		last = err
+	}
+	return nil, last
 }
 
 // usable lists the cameras that could be opened, in the order of their node

@@ -14,6 +14,7 @@ import (
 
 	"github.com/webgear-pi/webgear/device"
 	"github.com/webgear-pi/webgear/device/devicetest"
+	"github.com/webgear-pi/webgear/device/libcamera"
 	"github.com/webgear-pi/webgear/device/v4l2"
 )
 
@@ -79,27 +80,32 @@ func TestKindsOfSources(t *testing.T) {
 		spec    string
 		opt     Options
 		hotplug bool
+		demand  bool
 		opens   string // the driver, or empty
 		fails   error  // or why it does not open
 	}{
-		{spec: "auto", hotplug: true, opens: "testsrc"},
-		{spec: "test", opens: "testsrc"},
+		{spec: "auto", hotplug: true, demand: true, opens: "testsrc"},
+		{spec: "test", demand: true, opens: "testsrc"},
 		{spec: dir, opens: "testsrc"},
 		{spec: picture, opens: "testsrc"},
-		{spec: "0", hotplug: true, fails: device.ErrNotFound},
-		{spec: "/dev/video0", hotplug: true, fails: device.ErrNotFound},
+		{spec: "0", hotplug: true, demand: true, fails: device.ErrNotFound},
+		{spec: "/dev/video0", hotplug: true, demand: true, fails: device.ErrNotFound},
 		{spec: filepath.Join(dir, "none.mjpeg"), fails: device.ErrNotFound},
 		{spec: filepath.Join(dir, "none.mp4"), fails: device.ErrNotFound},
-		{spec: "http://127.0.0.1:1/video", fails: device.ErrDisconnected},
-		{spec: "csi", fails: device.ErrNotInstalled},
-		{spec: "0", opt: Options{API: PiGear}, fails: device.ErrNotInstalled},
+		{spec: "http://127.0.0.1:1/video", demand: true, fails: device.ErrDisconnected},
+		{spec: "csi", demand: true, fails: device.ErrNotInstalled},
+		{spec: "http://127.0.0.1:1/a.MP4?x=1", fails: device.ErrDisconnected},
+		{spec: "rtsp://127.0.0.1:1/x", demand: true, fails: device.ErrNotInstalled},
+		{spec: "bus:usb-1", hotplug: true, demand: true, fails: device.ErrNotFound},
+		{spec: "videotestsrc ! appsink", fails: device.ErrNotInstalled},
+		{spec: "0", demand: true, opt: Options{API: PiGear}, fails: device.ErrNotInstalled},
 	} {
 		s, _, err := parse(t, tt.spec, tt.opt)
 		if err != nil {
 			t.Errorf("%s: %v", tt.spec, err)
 			continue
 		}
-		if s.Hotplug != tt.hotplug || s.Auto != (tt.spec == "auto") || (s.Better != nil) != s.Auto {
+		if s.Hotplug != tt.hotplug || s.OnDemand != tt.demand || s.Auto != (tt.spec == "auto") || (s.Better != nil) != s.Auto {
 			t.Errorf("%s: got %+v", tt.spec, s)
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
@@ -116,6 +122,143 @@ func TestKindsOfSources(t *testing.T) {
 		cancel()
 		if tt.fails != nil && !errors.Is(err, tt.fails) || tt.fails == nil && err != nil {
 			t.Errorf("%s: got %v, want %v", tt.spec, err, tt.fails)
+		}
+	}
+}
+
+func TestSourceIsNamedAsItIs(t *testing.T) {
+	for _, tt := range []struct {
+		spec string
+		opt  Options
+		want string
+	}{
+		{"auto", Options{}, "auto"},
+		{"auto", Options{API: PiGear, CameraNum: 1}, "csi:1"},
+		{"rtsp://me:secret@host/x", Options{}, "rtsp://me:xxxxx@host/x"},
+		{"/dev/video0:640x480", Options{}, "/dev/video0:640x480"},
+	} {
+		s, _, err := parse(t, tt.spec, tt.opt)
+		if err != nil || s.Name != tt.want {
+			t.Errorf("%s: got %+v, %v, want %s", tt.spec, s, err, tt.want)
+		}
+	}
+}
+
+func TestFilesAndFilmsHaveRemediesOfTheirOwn(t *testing.T) {
+	dir := t.TempDir()
+	for _, spec := range []string{filepath.Join(dir, "none.mjpeg"), filepath.Join(dir, "none.mp4"), filepath.Join(dir, "none") + "/"} {
+		s, _, err := parse(t, spec, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = s.Open(t.Context())
+		if _, ok := errors.AsType[*device.OpError](err); !ok || !errors.Is(err, device.ErrNotFound) || Remedy(err) != fileRemedy || strings.Contains(err.Error(), fileRemedy) {
+			t.Errorf("%s: got %v with the remedy %q", spec, err, Remedy(err))
+		}
+	}
+	if got := Remedy(devicetest.NotFound("/dev/video0")); got != "" {
+		t.Errorf("a camera that is not there has the remedy %q", got)
+	}
+	src := devicetest.NewFakeSource(devicetest.FakeOptions{})
+	cam, err := src.Open(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	film := filmCamera{cam}
+	defer func() { _ = film.Close() }() // again, in the end
+	if _, err := film.Start(t.Context(), device.Format{}); err != nil {
+		t.Fatal(err)
+	}
+	lost := &device.OpError{Op: "read", Path: "x", Kind: device.ErrDisconnected}
+	if err := film.better(lost); !errors.Is(err, device.ErrDisconnected) || Remedy(err) != rangeRemedy || err.Error() != lost.Error() {
+		t.Errorf("got %v with the remedy %q", err, Remedy(err))
+	}
+	if err := film.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := film.Next(t.Context(), nil); !errors.Is(err, device.ErrClosed) || Remedy(err) != "" {
+		t.Errorf("got %v", err)
+	}
+}
+
+// named is a camera that has a name of its own.
+type named struct {
+	device.Camera
+	id string
+}
+
+func (n *named) Info() device.Info { return device.Info{Path: "/dev/video0", ID: n.id} }
+
+func TestSameCameraIsPreferredWhenItIsOpenedAgain(t *testing.T) {
+	first, other := &named{id: "usb-a"}, &named{id: "usb-b"}
+	next := first
+	there := map[string]*named{}
+	open := again(func(context.Context) (device.Camera, error) { return next, nil }, func(_ context.Context, id string) (device.Camera, error) {
+		if cam, ok := there[id]; ok {
+			return cam, nil
+		}
+		return nil, devicetest.NotFound(id)
+	})
+	expect := func(when string, want *named) {
+		t.Helper()
+		if cam, err := open(t.Context()); err != nil || cam != device.Camera(want) {
+			t.Errorf("%s: got %+v, %v, want %+v", when, cam, err, want)
+		}
+	}
+	expect("first", first)
+	next = other // another one took its place
+	there["usb-a"] = first
+	expect("both are there", first)
+	delete(there, "usb-a")
+	expect("it is gone", other)
+	next = &named{id: "/dev/video0"} // no name of its own
+	expect("the other one is gone as well", next)
+}
+
+// adjustable is a camera with controls.
+type adjustable struct{ device.Camera }
+
+func (adjustable) Controls(context.Context) ([]device.Control, error) { return nil, nil }
+
+func (adjustable) SetControls(context.Context, map[string]device.ControlValue) ([]device.Control, error) {
+	return nil, nil
+}
+
+func (adjustable) ControlsChanged() <-chan struct{} { return nil }
+
+func TestDelayHidesNoControls(t *testing.T) {
+	p := &parser{opt: Options{TimeDelay: time.Second}}
+	if _, ok := p.late(adjustable{}).(device.Controller); !ok {
+		t.Error("controls are gone")
+	}
+	if _, ok := p.late(&named{}).(device.Controller); ok {
+		t.Error("controls came from nowhere")
+	}
+}
+
+func TestRawDecidesAboutThePiCamera(t *testing.T) {
+	usePi(t)
+	for _, tt := range []struct {
+		opt  Options
+		want device.FourCC
+	}{
+		{Options{Raw: func() bool { return true }}, device.YU12},
+		{Options{Raw: func() bool { return false }}, device.MJPG},
+		{Options{Raw: func() bool { return false }, Codec: libcamera.CodecYUV420}, device.YU12},
+	} {
+		s, _, err := parse(t, "csi", tt.opt)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cam, err := s.Open(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if modes, err := cam.Modes(t.Context()); err != nil || modes[0].FourCC != tt.want {
+			t.Errorf("%+v: got %v, %v", tt.opt, modes, err)
+		}
+		if err := cam.Close(); err != nil {
+			t.Error(err)
 		}
 	}
 }
@@ -139,13 +282,19 @@ func TestOptionKeysAreTakenOrDiscardedWithOneWarning(t *testing.T) {
 	}
 }
 
-func TestPiCameraIsFoundByAutoAndByName(t *testing.T) {
+// usePi makes the fake rpicam-vid the only program there is.
+func usePi(t *testing.T) {
+	t.Helper()
 	bin := t.TempDir()
 	build := exec.CommandContext(t.Context(), "go", "build", "-o", filepath.Join(bin, "rpicam-vid"), "../libcamera/fakerpicam")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	t.Setenv("PATH", bin)
+}
+
+func TestPiCameraIsFoundByAutoAndByName(t *testing.T) {
+	usePi(t)
 	for _, spec := range []string{"auto", "csi", "csi:0", "libcamera:0"} {
 		s, _, err := parse(t, spec, Options{Want: device.Format{Width: 640, Height: 480}})
 		if err != nil {

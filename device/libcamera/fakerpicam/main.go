@@ -12,12 +12,14 @@
 //	lock=FILE        the camera can be taken once at a time
 //	busy, denied     the camera cannot be taken; nobody may open the nodes
 //	lag=TIME         be slow to start, and stay deaf to nothing
+//	reject=TEXT      fail at once when the command line has this in it, saying TEXT
 //	die=N, say=TEXT  fail before picture N, saying TEXT (with _ for blanks)
 //	crash=N          be killed before picture N
 //	half=N           write half of picture N and fail
 //	stall=N          from picture N on there are none, nor does SIGINT help
 //	garbage=N        random bytes instead of picture N
 //	timeout=N        restart the sensor before picture N
+//	dead             the sensor falls silent and every restart is in vain
 //	split=N          write pictures in pieces of N bytes
 //	align=N          round the bytes of a row up to N
 //	grant=WxH        make pictures of another size
@@ -118,6 +120,9 @@ func vid(args []string, stdout *os.File, stderr io.Writer) error {
 		return errors.New("no cameras available")
 	case index >= len(cameras):
 		return errors.New("selected camera is not available")
+	}
+	if bad, ok := c.text("reject"); ok && strings.Contains(strings.Join(args, " "), bad) {
+		return c.died()
 	}
 	busy := c.is("busy")
 	if path, ok := c.text("lock"); ok {
@@ -220,10 +225,11 @@ func sleep(d time.Duration) {
 	}
 }
 
-// interrupts gives the channel on which SIGINT arrives. As with the real one,
-// nobody looks at it but once per picture.
-func interrupts(deaf bool) <-chan os.Signal {
-	c := make(chan os.Signal, 1)
+// signals gives the channel on which SIGINT, SIGUSR1 and SIGUSR2 arrive. As with
+// the real one, nobody looks at it but once per picture. SIGTERM is not caught.
+func signals(deaf bool) <-chan os.Signal {
+	c := make(chan os.Signal, 4)
+	signal.Notify(c, syscall.SIGUSR1, syscall.SIGUSR2)
 	if deaf {
 		signal.Ignore(syscall.SIGINT)
 		return c

@@ -34,7 +34,9 @@ type session struct {
 	c      *commands
 	stdout *os.File
 	stderr io.Writer
-	int    <-chan os.Signal
+	signal <-chan os.Signal
+	signed bool // told to mind SIGUSR1 and SIGUSR2
+	paused bool // by SIGUSR1
 
 	codec         string
 	width, height int
@@ -52,7 +54,7 @@ type session struct {
 
 func newSession(c *commands, opt parsed, id string, stdout *os.File, stderr io.Writer) (*session, error) {
 	s := &session{
-		c: c, stdout: stdout, stderr: stderr, int: interrupts(c.is("deaf")),
+		c: c, stdout: stdout, stderr: stderr, signal: signals(c.is("deaf")), signed: opt.has("signal"),
 		codec: opt["codec"], width: opt.number("width") &^ 1, height: opt.number("height") &^ 1, flush: opt.has("flush"),
 		exposure: "9998", gain: "1.500000",
 	}
@@ -156,11 +158,12 @@ func (s *session) capture() error {
 		for s.c.from("stall", n) { // the real one waits for a picture, too
 			sleep(10 * time.Millisecond)
 		}
-		select {
-		case <-s.int:
-			say(s.stderr, "Received signal 2")
+		if s.stopped() {
 			return nil
-		default:
+		}
+		for s.c.is("dead") {
+			say(s.stderr, "ERROR: Device timeout detected, attempting a restart!!!")
+			sleep(50 * time.Millisecond)
 		}
 		switch {
 		case s.c.at("die", n):
@@ -184,10 +187,29 @@ func (s *session) capture() error {
 			}
 			return s.c.died()
 		}
+		if s.paused {
+			continue
+		}
 		if err := s.write(data); err != nil {
 			return err
 		}
 		s.tell(n, taken)
+	}
+}
+
+// stopped reports whether a signal ends the capture. SIGUSR1 and SIGUSR2 are
+// heard, but do something with --signal only: pause or go on, and end.
+func (s *session) stopped() bool {
+	select {
+	case sig := <-s.signal:
+		number, _ := sig.(syscall.Signal)
+		say(s.stderr, "Received signal "+strconv.Itoa(int(number)))
+		if s.signed && number == syscall.SIGUSR1 {
+			s.paused = !s.paused
+		}
+		return number == syscall.SIGINT || s.signed && number == syscall.SIGUSR2
+	default:
+		return false
 	}
 }
 
