@@ -5,35 +5,34 @@
 // watches the clock. When the camera is missing, unplugged, silent or sends
 // rubbish, viewers get a placeholder that names the cause, at once and then once
 // a second, and live pictures again as soon as there are any. It never gives up.
+// On demand it lets the camera sleep while nobody watches.
+//
+// Raw pictures are encoded by the first of several encoders that proves to work;
+// one that fails is replaced while viewers watch.
 //
 // Two goroutines work inside Run. The capture goroutine owns the camera: it
 // opens it, waits in Next and publishes. The watch goroutine owns the clock: it
-// notices silence, repeats the placeholder and asks the capture goroutine to
-// open anew. What they share stands in one struct behind one mutex.
+// notices silence, repeats pictures, puts the camera to sleep and asks the
+// capture goroutine to open anew. What they share stands in one struct behind
+// one mutex. While a camera is open there may be more, which end before it is
+// closed: one that follows its controls, and those of encode.Parallel, which
+// publish instead of the capture goroutine when one core is too slow.
 package capture
 
 import (
 	"context"
 	"errors"
 	"log/slog"
-	"slices"
+	"maps"
+	"runtime"
 	"sync"
 	"time"
 
 	"github.com/webgear-pi/webgear/device"
+	"github.com/webgear-pi/webgear/pkg/encode"
 	"github.com/webgear-pi/webgear/pkg/fanout"
 	"github.com/webgear-pi/webgear/pkg/status"
 )
-
-// Encoder makes JPEG from raw pictures of one format. The result is new memory,
-// never written again.
-type Encoder interface {
-	Encode(b *device.Buffer) ([]byte, error)
-	// Size is that of the results, in pixels.
-	Size() (width, height int)
-	Name() string
-	Close()
-}
 
 // Rework makes other JPEG pictures of JPEG pictures, such as smaller ones. The
 // result is new memory, or the picture itself.
@@ -43,8 +42,7 @@ type Rework interface {
 	Close()
 }
 
-// Config is what a Supervisor needs. Open, Hub, NewEncoder, Draw and Logger
-// must be set.
+// Config is what a Supervisor needs. Open, Hub, Draw and Logger must be set.
 type Config struct {
 	// Source is what was asked for, shown in the status.
 	Source string
@@ -66,13 +64,36 @@ type Config struct {
 	Infinite bool
 	// Hub receives the frames. Run closes it.
 	Hub *fanout.Hub
-	// NewEncoder makes the encoder for a raw format.
-	NewEncoder func(f device.Format) (Encoder, error)
+
+	// Encoders are the ways to make JPEG of raw pictures, best first.
+	Encoders []device.EncoderMaker
+	// Quality is what they are asked for, 1 to 100; 0 means the default of package
+	// encode.
+	Quality int
+	// Cores is how many processor cores there are to encode with; 0 means all.
+	Cores int
 	// NewRework makes what changes the JPEG pictures of a camera; nil passes
 	// them through untouched.
 	NewRework func() Rework
+	// NewFinish makes what changes every live picture at last, the encoded ones
+	// too, such as turning it; nil means nothing does.
+	NewFinish func() Rework
+	// DropSame is how many pictures in a row that are the same bytes as the one
+	// before are left out. One in a second is always shown.
+	DropSame int
+
+	// OnDemand closes the camera when nobody has watched for Linger, and opens it
+	// again when somebody comes. It does nothing when Linger is 0.
+	OnDemand bool
+	Linger   time.Duration
+	// Controls are set each time the camera was opened.
+	Controls map[string]device.ControlValue
+
 	// Draw makes a placeholder picture, as a JPEG.
 	Draw func(Card) ([]byte, error)
+	// Still makes the placeholder of a camera that is asleep of its last live
+	// picture. Nil, or an error, means that Draw has to do.
+	Still func(picture []byte, taken time.Time) ([]byte, error)
 	// Logger receives state changes.
 	Logger *slog.Logger
 }
@@ -98,6 +119,9 @@ const (
 	// firstFrame is how long a camera may take from Start to its first picture.
 	// USB cameras take up to 2 s.
 	firstFrame = 5 * time.Second
+	// restartTime is how long a camera may be silent after a control was set that
+	// restarts it: libcamera programs take up to 3 s.
+	restartTime = 4 * time.Second
 	// startGrace: a new program shows nothing rather than a placeholder for
 	// this long, since most cameras have delivered by then.
 	startGrace = 3 * time.Second
@@ -105,8 +129,9 @@ const (
 	// the time doubles with each attempt that brings nothing, up to maxReopen.
 	reopenAfter = 12 * time.Second
 	maxReopen   = time.Minute
-	// repeatEvery: a placeholder is sent again this often. Clients give up on
-	// silent streams after 10 s, and some show a part only when the next comes.
+	// repeatEvery: a picture of any kind is sent again after this long. Clients
+	// give up on silent streams after 10 s, and some show a part only when the
+	// next comes.
 	repeatEvery = time.Second
 	// Size of placeholders before any camera told its own.
 	defaultWidth, defaultHeight = 1280, 720
@@ -119,15 +144,19 @@ const (
 var (
 	errReopen = errors.New("camera is opened anew")
 	errBetter = errors.New("a camera appeared")
+	errAsleep = errors.New("nobody watches")
 )
 
 // Supervisor keeps pictures flowing. Make one with New and call Run once.
 type Supervisor struct {
-	cfg Config
+	cfg      Config
+	encoders *encoders
 	// wake tells the watch goroutine that its deadlines changed.
 	wake chan struct{}
 	// opened is closed after the first attempt, farewell after the last frame.
 	opened, farewell chan struct{}
+	// setting holds a value while somebody sets controls.
+	setting chan struct{}
 
 	mu sync.Mutex // guards everything below
 	st status.Camera
@@ -135,16 +164,33 @@ type Supervisor struct {
 	// placeholders.
 	width, height int
 	sampling      string
-	// began is when Run was called, shownAt when a frame of either kind was
+	// began is when Run was called, shownAt when a frame of any kind was
 	// published last, shownCode which placeholder that was ("" for live).
 	began, shownAt time.Time
 	shownCode      string
+	// live is the last live picture, sameRun how many were left out since
+	// because they were the same.
+	live    *device.Frame
+	sameRun int
 	// starved is when the computer was seen to be too busy last.
 	starved time.Time
 	// over is set once a recording has ended the stream for good.
-	over    bool
+	over bool
+	// woken is when a camera that was asleep was wanted again, until its first
+	// picture or failure.
+	woken   time.Time
 	session session
 	rates   meter
+	// camera is the open one, nil while there is none; change is closed and
+	// forgotten when that or the state changes.
+	camera device.Camera
+	change chan struct{}
+	// opens numbers the values of camera.
+	opens uint64
+	// wanted are the values of controls to set after opening, warned those that
+	// were complained about.
+	wanted map[string]device.ControlValue
+	warned map[string]bool
 }
 
 // session is one camera from Start until it is closed.
@@ -152,6 +198,9 @@ type session struct {
 	active bool
 	// cancel ends the session's context.
 	cancel context.CancelCauseFunc
+	// ending is set once it was cancelled to let the camera sleep: nothing of it
+	// is shown any more.
+	ending bool
 	// started is when Start returned, lastGood when the last valid picture came.
 	started, lastGood time.Time
 	// expected is the granted frame interval, 0 when not known.
@@ -161,9 +210,11 @@ type session struct {
 	next      int
 	// wasSilent says that the latest valid picture ended a silence.
 	wasSilent bool
-	// working is set while a picture is checked or encoded: then nobody can say
-	// that the camera is silent.
-	working bool
+	// quiet is until when silence is expected, after a change of a control.
+	quiet time.Time
+	// working counts the pictures that are being checked or encoded: while there
+	// is one, nobody can say that the camera is silent.
+	working int
 	// invalid is the error of the latest bad picture since lastGood, or nil.
 	invalid error
 	// lastSeq is the driver's number of the latest picture, when haveSeq.
@@ -177,16 +228,28 @@ type session struct {
 
 // New returns a supervisor that does nothing until Run.
 func New(cfg Config) *Supervisor {
+	if cfg.Quality == 0 {
+		cfg.Quality = encode.DefaultQuality
+	}
+	if cfg.Cores == 0 {
+		cfg.Cores = runtime.GOMAXPROCS(0)
+	}
+	cfg.OnDemand = cfg.OnDemand && cfg.Linger > 0
 	s := &Supervisor{
-		cfg:    cfg,
-		wake:   make(chan struct{}, 1),
+		cfg:      cfg,
+		encoders: newEncoders(cfg.Encoders, cfg.Quality, cfg.Logger),
+		wake:     make(chan struct{}, 1), setting: make(chan struct{}, 1),
 		opened: make(chan struct{}), farewell: make(chan struct{}),
 		width: cfg.Want.Width, height: cfg.Want.Height,
+		wanted: maps.Clone(cfg.Controls), warned: map[string]bool{},
+	}
+	if s.wanted == nil {
+		s.wanted = map[string]device.ControlValue{}
 	}
 	if s.width == 0 || s.height == 0 {
 		s.width, s.height = defaultWidth, defaultHeight
 	}
-	s.st = status.Camera{Source: cfg.Source, State: status.Starting, Since: time.Now(), Asked: cfg.Want}
+	s.st = status.Camera{Source: cfg.Source, State: status.Starting, Since: time.Now(), Asked: cfg.Want, OnDemand: cfg.OnDemand}
 	return s
 }
 
@@ -199,6 +262,7 @@ func (s *Supervisor) Run(ctx context.Context) error {
 	s.mu.Lock()
 	s.began = time.Now()
 	s.mu.Unlock()
+
 	var wg sync.WaitGroup
 	wg.Go(func() { s.watch(ctx) })
 	err := s.capture(ctx)
@@ -220,102 +284,6 @@ func (s *Supervisor) Status() status.Camera {
 	defer s.mu.Unlock()
 	st := s.st
 	st.FPS = s.rates.fps(time.Now())
+	st.EncoderCandidates = s.encoders.status()
 	return st
-}
-
-// capture opens the camera again and again until ctx ends.
-func (s *Supervisor) capture(ctx context.Context) error {
-	first := sync.OnceFunc(func() { close(s.opened) })
-	retry, reopen := minRetry, reopenAfter
-	for attempt := 0; ctx.Err() == nil; attempt++ {
-		delivered, err := s.attempt(ctx, attempt == 0, reopen, first)
-		if ctx.Err() != nil {
-			break // asked to stop; whatever failed did so because of that
-		}
-		if attempt == 0 && !delivered && s.fatal(err) {
-			return err
-		}
-		first()
-		switch {
-		case errors.Is(err, device.ErrEnded):
-			<-ctx.Done() // there is nothing to come back
-			return nil
-		case delivered:
-			retry, reopen = minRetry, reopenAfter
-		case errors.Is(err, errReopen), errors.Is(err, errBetter):
-			reopen = min(2*reopen, maxReopen)
-		case s.pause(ctx, retry): // a change of the devices
-			retry = minRetry
-		default:
-			retry = min(2*retry, maxRetry)
-		}
-	}
-	return nil //nolint:nilerr // the context ended; errors before that were dealt with
-}
-
-// attempt opens the camera and captures until that ends. delivered says whether
-// any valid picture came.
-func (s *Supervisor) attempt(ctx context.Context, isFirst bool, reopen time.Duration, started func()) (delivered bool, err error) {
-	cam, err := s.cfg.Open(ctx)
-	if err == nil {
-		delivered, err = s.stream(ctx, cam, reopen, started)
-	}
-	// Tell the viewers first: closing a camera that is gone takes its time.
-	if ctx.Err() == nil && (!isFirst || delivered || !s.fatal(err)) {
-		s.failed(err)
-	}
-	if cam != nil {
-		if cerr := cam.Close(); cerr != nil && ctx.Err() == nil {
-			s.cfg.Logger.Debug("camera not closed cleanly", "path", cam.Info().Path, "err", cerr)
-		}
-	}
-	return delivered, err
-}
-
-// fatal says whether a first failure ends Run.
-func (s *Supervisor) fatal(err error) bool {
-	return slices.ContainsFunc(s.cfg.Fatal, func(kind error) bool { return errors.Is(err, kind) })
-}
-
-// pause waits for d or a change of the devices; true when it was a change.
-func (s *Supervisor) pause(ctx context.Context, d time.Duration) (changed bool) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-	case <-t.C:
-	case <-s.cfg.Changes:
-		return true
-	}
-	return false
-}
-
-// stream captures from one open camera until it fails, is told to stop, or ctx
-// ends. delivered says whether any valid picture came.
-func (s *Supervisor) stream(ctx context.Context, cam device.Camera, reopen time.Duration, started func()) (delivered bool, err error) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	granted, err := cam.Start(ctx, s.cfg.Want)
-	if err != nil {
-		return false, err
-	}
-	w := &worker{s: s, granted: granted}
-	if !granted.FourCC.Compressed() {
-		w.enc, err = s.cfg.NewEncoder(granted)
-		if err != nil {
-			return false, &device.OpError{Op: "encode", Path: cam.Info().Path, Detail: granted.String(), Kind: device.ErrUnsupported, Err: err}
-		}
-		defer w.enc.Close()
-	} else if s.cfg.NewRework != nil {
-		w.rework = s.cfg.NewRework()
-		defer w.rework.Close()
-	}
-	s.sessionStarted(cam.Info(), granted, w.encoderName(), reopen, cancel)
-	defer s.sessionEnded()
-	started()
-	for {
-		if err := cam.Next(ctx, w.use); err != nil {
-			return w.delivered, err
-		}
-	}
 }

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -36,13 +35,48 @@ type rig struct {
 	ended bool
 }
 
-// start runs a supervisor inside a synctest bubble until the test is over.
+// start runs a supervisor with a viewer inside a synctest bubble until the test
+// is over.
 func start(t *testing.T, src *devicetest.FakeSource, change func(*Config)) *rig {
+	t.Helper()
+	r := startUnwatched(t, src, change)
+	r.watch()
+	return r
+}
+
+// watch adds a viewer, who stays until the stream is over or leave is called.
+func (r *rig) watch() (leave func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	s := r.hub.Subscribe()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		defer s.Close()
+		for {
+			f, _, err := s.Next(ctx)
+			r.mu.Lock()
+			if err != nil {
+				r.ended = ctx.Err() == nil
+				r.mu.Unlock()
+				return
+			}
+			r.seen = append(r.seen, f)
+			r.mu.Unlock()
+		}
+	}()
+	leave = func() { cancel(); <-done }
+	stop := r.stop
+	r.stop = sync.OnceFunc(func() { stop(); <-done; cancel() })
+	return leave
+}
+
+// startUnwatched is start without the viewer.
+func startUnwatched(t *testing.T, src *devicetest.FakeSource, change func(*Config)) *rig {
 	t.Helper()
 	r := &rig{t: t, src: src, hub: fanout.New(), log: &bytes.Buffer{}}
 	cfg := Config{
 		Source: "fake", Open: src.Open, Changes: src.Changes(), Hub: r.hub,
-		NewEncoder: func(device.Format) (Encoder, error) { return &fakeEncoder{}, nil },
+		Encoders: []device.EncoderMaker{(&fakeMaker{name: "fake encoder"}).maker()},
 		Draw: func(c Card) ([]byte, error) {
 			return fmt.Appendf(nil, "card %s %dx%d", c.Cause.Code, c.Width, c.Height), nil
 		},
@@ -59,23 +93,8 @@ func start(t *testing.T, src *devicetest.FakeSource, change func(*Config)) *rig 
 			t.Errorf("Run: %v", err)
 		}
 	})
-	wg.Go(func() {
-		s := r.hub.Subscribe()
-		defer s.Close()
-		for {
-			f, _, err := s.Next(context.Background())
-			r.mu.Lock()
-			if err != nil {
-				r.ended = true
-				r.mu.Unlock()
-				return
-			}
-			r.seen = append(r.seen, f)
-			r.mu.Unlock()
-		}
-	})
 	r.stop = sync.OnceFunc(func() { cancel(); wg.Wait() })
-	t.Cleanup(r.stop)
+	t.Cleanup(func() { r.stop() })
 	return r
 }
 
@@ -112,26 +131,6 @@ func (r *rig) expect(after time.Duration, want string) {
 func auto() *devicetest.FakeSource {
 	return devicetest.NewFakeSource(devicetest.FakeOptions{Interval: interval})
 }
-
-type fakeEncoder struct {
-	fail   error
-	closed bool
-	hangs  atomic.Bool   // Encode waits for hang
-	hang   chan struct{} // closed to let it go on
-}
-
-func (e *fakeEncoder) Encode(b *device.Buffer) ([]byte, error) {
-	if e.fail != nil {
-		return nil, e.fail
-	}
-	if e.hangs.Load() {
-		<-e.hang
-	}
-	return devicetest.JPEG(b.DriverSeq, b.Format.Width, b.Format.Height), nil
-}
-func (e *fakeEncoder) Size() (width, height int) { return 64, 48 }
-func (e *fakeEncoder) Name() string              { return "fake encoder" }
-func (e *fakeEncoder) Close()                    { e.closed = true }
 
 func TestLiveFramesAreNumberedWithoutGaps(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -245,7 +244,7 @@ func TestSlowCameraIsNotStalled(t *testing.T) {
 		r := start(t, src, nil)
 		r.expect(20*time.Second, "live")
 		src.Current().Stall()
-		r.expect(10*time.Second, "stalled")
+		r.expect(10*time.Second, "live stalled") // the last one is repeated
 	})
 }
 
@@ -391,24 +390,20 @@ func TestLostAndStalePicturesAreCountedOnce(t *testing.T) {
 
 func TestRawPicturesAreEncodedOnceAndTheEncoderIsClosed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		enc := &fakeEncoder{}
+		enc := &fakeMaker{name: "fake encoder"}
 		src := auto()
 		r := start(t, src, func(c *Config) {
 			c.Want = device.Format{FourCC: device.YUYV}
-			c.NewEncoder = func(f device.Format) (Encoder, error) {
-				if f.FourCC != device.YUYV {
-					t.Errorf("encoder for %v", f)
-				}
-				return enc, nil
-			}
+			c.Encoders = []device.EncoderMaker{enc.maker()}
 		})
 		r.expect(time.Second, "live")
-		if st := r.sup.Status(); st.Encoder != "fake encoder" {
+		if st := r.sup.Status(); st.Encoder != "fake encoder" || st.EncoderHardware {
 			t.Errorf("encoder %q", st.Encoder)
 		}
 		r.stop()
-		if !enc.closed {
-			t.Error("encoder was not closed")
+		c := enc.counts()
+		if c.opened != 1 || c.closed != 1 || c.pictures != int(r.sup.Status().Counters.Frames) {
+			t.Errorf("encoder %+v, status %+v", c, r.sup.Status().Counters)
 		}
 		if m := src.Current().Misuse(); len(m) > 0 {
 			t.Error(m)
@@ -420,7 +415,7 @@ func TestEncoderThatFailsIsADamagedPicture(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := start(t, auto(), func(c *Config) {
 			c.Want = device.Format{FourCC: device.YUYV}
-			c.NewEncoder = func(device.Format) (Encoder, error) { return &fakeEncoder{fail: errors.New("no")}, nil }
+			c.Encoders = []device.EncoderMaker{(&fakeMaker{name: "broken", fail: func(int) error { return errors.New("no") }}).maker()}
 		})
 		r.expect(firstFrame+time.Second, "starting damaged")
 		if c := r.sup.Status().Counters; c.InvalidEncode == 0 {

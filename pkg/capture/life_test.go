@@ -197,14 +197,14 @@ func TestFrameRateIsMeasured(t *testing.T) {
 
 func TestEncoderThatHangsIsShownAsAStallAfterAWhile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		enc := &fakeEncoder{hang: make(chan struct{})}
+		enc := &fakeMaker{name: "fake encoder", hang: make(chan struct{})}
 		r := start(t, auto(), func(c *Config) {
 			c.Want = device.Format{FourCC: device.YUYV}
-			c.NewEncoder = func(device.Format) (Encoder, error) { return enc, nil }
+			c.Encoders = []device.EncoderMaker{enc.maker()}
 		})
 		r.expect(time.Second, "live")
 		enc.hangs.Store(true)
-		r.expect(firstFrame-time.Second, "")
+		r.expect(firstFrame-time.Second, "live") // the last one is repeated
 		r.expect(2*time.Second, "stalled")
 		enc.hangs.Store(false)
 		close(enc.hang)

@@ -10,7 +10,8 @@ import (
 )
 
 // sessionStarted notes a camera that began to capture.
-func (s *Supervisor) sessionStarted(info device.Info, granted device.Format, encoder string, reopen time.Duration, cancel context.CancelCauseFunc) {
+func (s *Supervisor) sessionStarted(info device.Info, granted device.Format, w *worker, reopen time.Duration, cancel context.CancelCauseFunc) {
+	encoder, hardware := w.encoderName()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.session = session{active: true, cancel: cancel, started: time.Now(), reopen: reopen}
@@ -18,7 +19,8 @@ func (s *Supervisor) sessionStarted(info device.Info, granted device.Format, enc
 		s.session.expected = time.Duration(float64(time.Second) / fps)
 	}
 	s.st.Counters.Opens++
-	s.st.Info, s.st.Granted, s.st.Encoder = &info, &granted, encoder
+	s.st.Info, s.st.Granted = &info, &granted
+	s.st.Encoder, s.st.EncoderHardware, s.st.EncoderWidth = encoder, hardware, 0
 	if s.width, s.height = granted.Width, granted.Height; s.width == 0 || s.height == 0 {
 		s.width, s.height = defaultWidth, defaultHeight
 	}
@@ -34,6 +36,43 @@ func (s *Supervisor) sessionEnded() {
 	s.session.active = false
 }
 
+// widthChanged notes how many pictures are encoded at once.
+func (s *Supervisor) widthChanged(width int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.st.EncoderWidth = width
+	if width == 1 {
+		s.st.EncoderWidth = 0
+	}
+	s.cfg.Logger.Info("pictures encoded at once", "pictures", width, "cores", s.cfg.Cores)
+}
+
+// setCamera notes the camera that is open, or nil, and how many there were.
+func (s *Supervisor) setCamera(cam device.Camera) (of uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.camera = cam
+	s.opens++
+	s.changedLocked()
+	return s.opens
+}
+
+// changedLocked wakes those who wait for another camera or state.
+func (s *Supervisor) changedLocked() {
+	if s.change != nil {
+		close(s.change)
+		s.change = nil
+	}
+}
+
+// waitLocked gives what the next changedLocked closes.
+func (s *Supervisor) waitLocked() <-chan struct{} {
+	if s.change == nil {
+		s.change = make(chan struct{})
+	}
+	return s.change
+}
+
 // failed notes why the camera could not be opened, or was lost.
 func (s *Supervisor) failed(err error) {
 	s.mu.Lock()
@@ -42,7 +81,7 @@ func (s *Supervisor) failed(err error) {
 	started := !s.session.started.IsZero()
 	s.session = session{}
 	switch {
-	case errors.Is(err, errReopen), errors.Is(err, errBetter):
+	case errors.Is(err, errReopen), errors.Is(err, errBetter), errors.Is(err, errAsleep):
 		return
 	case !started:
 		s.st.Counters.Failures++
@@ -61,17 +100,19 @@ func (s *Supervisor) offlineLocked(err error) {
 	if s.cfg.Infinite && errors.Is(err, device.ErrEnded) {
 		cause = status.NoInputCause()
 	}
-	s.st.Error = err.Error()
+	s.st.Error, s.woken = err.Error(), time.Time{}
 	if s.st.State == status.Offline && s.st.Cause.Code == cause.Code {
 		return
 	}
 	s.st.State, s.st.Cause, s.st.Since = status.Offline, &cause, time.Now()
 	s.cfg.Logger.Warn("camera offline", "cause", cause.Code, "err", err)
+	s.changedLocked()
 	s.wakeWatch()
 }
 
 // onlineLocked records that live pictures flow and logs when that is news.
 func (s *Supervisor) onlineLocked(now time.Time) {
+	s.awakeLocked(now)
 	if s.st.State == status.Online {
 		return
 	}
@@ -81,5 +122,6 @@ func (s *Supervisor) onlineLocked(now time.Time) {
 	}
 	s.cfg.Logger.Info("camera online", attrs...)
 	s.st.State, s.st.Cause, s.st.Error, s.st.Since = status.Online, nil, "", now
+	s.changedLocked()
 	s.wakeWatch()
 }

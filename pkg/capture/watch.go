@@ -14,6 +14,7 @@ func (s *Supervisor) watch(ctx context.Context) {
 	t := time.NewTimer(0)
 	defer t.Stop()
 	rings := time.Now()
+	demand := s.cfg.Hub.Demand()
 	for {
 		select {
 		case <-ctx.Done():
@@ -25,7 +26,9 @@ func (s *Supervisor) watch(ctx context.Context) {
 			s.noteLate(time.Since(rings))
 		case <-s.changesWhileSynthetic():
 			s.lookForBetter(ctx)
+		case <-demand:
 		}
+		demand = s.cfg.Hub.Demand() // before the look at who watches, to miss nothing
 		for {
 			cause, wait := s.due()
 			if cause == nil {
@@ -57,56 +60,77 @@ func (s *Supervisor) wakeWatch() {
 	}
 }
 
-// due notices silence, and returns the placeholder to show now, or nil and how
-// long nothing will be due.
+// due does what the clock says, and returns the placeholder to show now, or nil
+// and how long nothing will be due.
 func (s *Supervisor) due() (show *status.Cause, wait time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now()
-	wait = time.Hour
-	if ss := &s.session; ss.active {
-		since, limit := ss.lastGood, ss.stallAfter()
-		if since.IsZero() {
-			since, limit = ss.started, firstFrame
-		}
-		silent := now.Sub(since)
-		patience := max(limit-silent, minStall-now.Sub(s.starved))
-		// Excuses hold for a while only: an encoder may hang, and a computer may
-		// be too busy for ever.
-		excused := s.st.State == status.Online && silent < max(limit, firstFrame)
-		switch {
-		case excused && ss.working:
-			wait = max(patience, maxLate)
-		case excused && patience > 0:
-			wait = patience
-		case silent < limit:
-			wait = limit - silent
-		case silent < max(limit, ss.reopen):
-			s.silentLocked(silent)
-			wait = max(limit, ss.reopen) - silent
-		case !ss.reopening:
-			s.silentLocked(silent)
-			ss.reopening = true
-			ss.cancel(errReopen)
-		}
+	wait = min(s.noticeSilenceLocked(now), s.restLocked(now))
+	if s.over {
+		return nil, wait
 	}
+	shown := now.Sub(s.shownAt)
 	var cause status.Cause
-	switch {
-	case s.over:
-		return nil, wait
-	case s.st.State == status.Offline:
+	switch s.st.State {
+	case status.Offline:
 		cause = *s.st.Cause
-	case s.st.State == status.Starting && now.Sub(s.began) >= startGrace:
+	case status.Starting:
+		if left := startGrace - now.Sub(s.began); left > 0 {
+			return nil, min(wait, left)
+		}
 		cause = status.StartingCause()
-	case s.st.State == status.Starting:
-		return nil, min(wait, startGrace-now.Sub(s.began))
-	default:
-		return nil, wait
+	case status.Asleep:
+		cause = status.AsleepCause()
+		if s.shownCode == cause.Code && s.woken.IsZero() {
+			return nil, wait // nobody is there to repeat it for
+		}
+	case status.Online:
+		if shown >= repeatEvery {
+			s.repeatLocked(now)
+			shown = 0
+		}
+		return nil, min(wait, repeatEvery-shown)
 	}
-	if shown := now.Sub(s.shownAt); s.shownCode == cause.Code && shown < repeatEvery {
+	if s.shownCode == cause.Code && shown < repeatEvery {
 		return nil, min(wait, repeatEvery-shown)
 	}
 	return &cause, 0
+}
+
+// noticeSilenceLocked goes offline when the camera has been silent for too long,
+// and has it opened anew after that. It says when to look again.
+func (s *Supervisor) noticeSilenceLocked(now time.Time) (wait time.Duration) {
+	ss := &s.session
+	if !ss.active || ss.ending {
+		return time.Hour
+	}
+	since, limit := ss.lastGood, ss.stallAfter()
+	if since.IsZero() {
+		since, limit = ss.started, firstFrame
+	}
+	silent := now.Sub(since)
+	limit = max(limit, ss.quiet.Sub(since))
+	patience := max(limit-silent, minStall-now.Sub(s.starved))
+	// Excuses hold for a while only: an encoder may hang, and a computer may
+	// be too busy for ever.
+	excused := s.st.State == status.Online && silent < max(limit, firstFrame)
+	switch {
+	case excused && ss.working > 0:
+		return max(patience, maxLate)
+	case excused && patience > 0:
+		return patience
+	case silent < limit:
+		return limit - silent
+	case silent < max(limit, ss.reopen):
+		s.silentLocked(silent)
+		return max(limit, ss.reopen) - silent
+	case !ss.reopening:
+		s.silentLocked(silent)
+		ss.reopening = true
+		ss.cancel(errReopen)
+	}
+	return time.Hour
 }
 
 // stallAfter is how long this camera may be silent.
@@ -137,11 +161,10 @@ func (s *Supervisor) silentLocked(silent time.Duration) {
 	s.offlineLocked(err)
 }
 
-// show draws the placeholder and publishes it, unless the camera came back
+// show draws the placeholder and publishes it, unless the state changed
 // meanwhile.
 func (s *Supervisor) show(c *cards, cause status.Cause) {
-	key := s.card(cause)
-	data, err := c.draw(key)
+	f, err := s.placeholder(c, cause)
 	if err != nil {
 		s.cfg.Logger.Error("placeholder not drawn", "cause", cause.Code, "err", err)
 	}
@@ -149,11 +172,10 @@ func (s *Supervisor) show(c *cards, cause status.Cause) {
 	defer s.mu.Unlock()
 	now := time.Now()
 	switch {
-	case s.st.State == status.Online, s.st.State == status.Offline && s.st.Cause.Code != cause.Code:
+	case !s.explainedByLocked(cause):
 	case err != nil:
 		s.shownAt, s.shownCode = now, cause.Code // not again before repeatEvery
 	default:
-		f := &device.Frame{Data: data, Width: key.Width, Height: key.Height, CapturedAt: now, Placeholder: cause.Code}
 		s.st.Counters.Placeholders++
 		if cause.Code == status.CauseOf(device.ErrEnded).Code {
 			s.over, f.PublishedAt = true, now
@@ -162,6 +184,42 @@ func (s *Supervisor) show(c *cards, cause status.Cause) {
 		}
 		s.publishLocked(f, now)
 	}
+}
+
+// explainedByLocked says whether the cause is still the reason for which there
+// is no live picture.
+func (s *Supervisor) explainedByLocked(cause status.Cause) bool {
+	switch s.st.State {
+	case status.Offline:
+		return s.st.Cause.Code == cause.Code
+	case status.Asleep:
+		return cause.Code == status.AsleepCause().Code
+	case status.Starting:
+		return cause.Code == status.StartingCause().Code
+	}
+	return false
+}
+
+// placeholder draws the picture for a cause: a card, or what was live last when
+// the camera is asleep.
+func (s *Supervisor) placeholder(c *cards, cause status.Cause) (*device.Frame, error) {
+	s.mu.Lock()
+	live := s.live
+	s.mu.Unlock()
+	if live != nil && s.cfg.Still != nil && cause.Code == status.AsleepCause().Code {
+		data, err := c.stillOf(live, s.cfg.Still)
+		if err == nil {
+			// When it was taken tells that it is old, whatever the viewer looks at.
+			return &device.Frame{
+				Data: data, Width: live.Width, Height: live.Height, DriverSeq: live.DriverSeq,
+				CapturedAt: live.CapturedAt, Placeholder: cause.Code,
+			}, nil
+		}
+		s.cfg.Logger.Debug("last picture cannot be drawn on", "err", err)
+	}
+	key := s.card(cause)
+	data, err := c.draw(key)
+	return &device.Frame{Data: data, Width: key.Width, Height: key.Height, CapturedAt: time.Now(), Placeholder: cause.Code}, err
 }
 
 // prepare draws one card that is likely to be needed, because drawing takes a
@@ -214,57 +272,4 @@ func (s *Supervisor) lookForBetter(ctx context.Context) {
 	if s.session.active {
 		s.session.cancel(errBetter)
 	}
-}
-
-// card says which card explains the cause at the present picture size.
-func (s *Supervisor) card(cause status.Cause) Card {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	footer := s.cfg.Source
-	if i := s.st.Info; i != nil {
-		footer = i.Name + " · " + i.Path
-	}
-	return Card{Cause: cause, Width: s.width, Height: s.height, Sampling: s.sampling, Footer: footer}
-}
-
-// Card describes a placeholder picture.
-type Card struct {
-	Cause status.Cause
-	// Width and Height are the size in pixels.
-	Width, Height int
-	// Sampling is the colour resolution of the live pictures as pkg/jpeg names
-	// it, or empty before the first one.
-	Sampling string
-	// Footer names the camera.
-	Footer string
-}
-
-// cards keeps the placeholders drawn so far. It belongs to the watch goroutine.
-type cards struct {
-	paint func(Card) ([]byte, error)
-	drawn map[Card][]byte
-}
-
-// maxCards bounds the memory: the causes there are, at one size.
-const maxCards = 16
-
-func newCards(paint func(Card) ([]byte, error)) *cards {
-	return &cards{paint: paint, drawn: map[Card][]byte{}}
-}
-
-func (c *cards) has(k Card) bool { return c.drawn[k] != nil }
-
-func (c *cards) draw(k Card) ([]byte, error) {
-	if data := c.drawn[k]; data != nil {
-		return data, nil
-	}
-	data, err := c.paint(k)
-	if err != nil {
-		return nil, err
-	}
-	if len(c.drawn) >= maxCards {
-		clear(c.drawn)
-	}
-	c.drawn[k] = data
-	return data, nil
 }

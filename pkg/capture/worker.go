@@ -1,62 +1,137 @@
 package capture
 
 import (
+	"context"
 	"errors"
-	"time"
 
 	"github.com/webgear-pi/webgear/device"
+	"github.com/webgear-pi/webgear/pkg/encode"
 	"github.com/webgear-pi/webgear/pkg/jpeg"
-	"github.com/webgear-pi/webgear/pkg/status"
 )
 
-// worker turns the buffers of one session into frames. It belongs to the
-// capture goroutine.
+// worker turns the buffers of one session into frames. Its methods belong to the
+// capture goroutine, except deliver.
 type worker struct {
-	s         *Supervisor
-	granted   device.Format
-	enc       Encoder // nil when the camera makes JPEG
-	rework    Rework  // nil when its JPEG is passed through
+	s       *Supervisor
+	granted device.Format
+	rework  Rework // of the camera's own JPEG, nil when that is passed through
+	finish  Rework // of every picture, or nil
+
+	// Of raw pictures only.
+	choice *chosen
+	lanes  *encode.Parallel // nil when the camera makes JPEG
+	raw    rawLayout
+	pace   pace
+
+	// These belong to whoever publishes: the capture goroutine, or deliver.
 	delivered bool
-	// sampling is the colour resolution of the pictures; empty before the first.
-	sampling string
+	sampling  string // the colour resolution of the pictures; empty before the first
 }
 
-// encoderName says who makes the JPEG.
-func (w *worker) encoderName() string {
-	switch {
-	case w.enc != nil:
-		return w.enc.Name()
-	case w.rework != nil && w.rework.Name() != "":
-		return "camera, changed by " + w.rework.Name()
+// newWorker prepares the work on pictures of a format.
+func (s *Supervisor) newWorker(ctx context.Context, granted device.Format) (w *worker, err error) {
+	w = &worker{s: s, granted: granted, pace: pace{format: granted, cores: s.cfg.Cores}}
+	if granted.FourCC.Compressed() {
+		if s.cfg.NewRework != nil {
+			w.rework = s.cfg.NewRework()
+		}
+	} else {
+		if w.raw, err = newRawLayout(granted); err != nil {
+			return nil, err
+		}
+		if w.choice, err = s.encoders.choose(ctx, granted, w.raw, w.encoderChanged); err != nil {
+			return nil, err
+		}
+		w.lanes, err = encode.NewParallel(ctx, 1, w.newEncoder, w.deliver)
+		if err != nil {
+			w.choice.Close()
+			return nil, err
+		}
 	}
-	return "camera"
+	if s.cfg.NewFinish != nil {
+		w.finish = s.cfg.NewFinish()
+	}
+	return w, nil
+}
+
+// newEncoder gives the lanes the chosen encoder first, and then more of its kind.
+func (w *worker) newEncoder(ctx context.Context) (device.Encoder, error) {
+	if w.lanes == nil {
+		return w.choice, nil
+	}
+	return w.choice.another(ctx)
+}
+
+// close waits for the pictures in work and frees everything.
+func (w *worker) close() {
+	if w.lanes != nil {
+		w.lanes.Close()
+	}
+	if w.rework != nil {
+		w.rework.Close()
+	}
+	if w.finish != nil {
+		w.finish.Close()
+	}
+}
+
+// encoderName says who makes the JPEG, and whether that is hardware.
+func (w *worker) encoderName() (name string, hardware bool) {
+	switch {
+	case w.choice != nil:
+		return w.choice.which()
+	case w.rework != nil && w.rework.Name() != "":
+		return "camera, changed by " + w.rework.Name(), false
+	}
+	return "camera", false
+}
+
+// encoderChanged notes that another encoder took over.
+func (w *worker) encoderChanged(name string, hardware bool) {
+	w.s.mu.Lock()
+	defer w.s.mu.Unlock()
+	w.s.st.Encoder, w.s.st.EncoderHardware = name, hardware
+	w.pace.reset()
+}
+
+// ready waits until the next picture can be worked on at once, so that it is the
+// newest one. That is also when the number of lanes is reconsidered.
+func (w *worker) ready(ctx context.Context) error {
+	if w.lanes == nil {
+		return nil
+	}
+	if want := w.pace.width(w.lanes.Width()); want != w.lanes.Width() {
+		if _, hardware := w.choice.which(); hardware && want > 1 {
+			w.pace.fixed()
+		} else if err := w.lanes.SetWidth(ctx, want); err != nil {
+			w.pace.fixed()
+			w.s.cfg.Logger.Debug("pictures are not encoded in parallel", "width", want, "err", err)
+		} else {
+			w.s.widthChanged(want)
+		}
+	}
+	return w.lanes.Ready(ctx)
 }
 
 // use takes one lent buffer. A bad picture is counted, never an error: the
 // camera may recover with the next one.
-func (w *worker) use(b *device.Buffer) error {
-	w.s.setWorking()
-	f, repaired, err := w.frame(b)
-	if err != nil {
-		w.s.bad(b, err)
-		return nil
-	}
-	if !w.delivered {
-		w.delivered = true
-		if info, err := jpeg.Header(f.Data); err == nil {
-			w.sampling = info.Sampling
+func (w *worker) use(ctx context.Context, b *device.Buffer) {
+	w.s.arrived(b)
+	switch {
+	case len(b.Data) == 0:
+		w.s.bad(jpeg.ErrEmpty)
+	case b.Corrupt:
+		w.s.bad(errFlagged)
+	case w.lanes == nil:
+		w.passThrough(b)
+	case !w.raw.holds(b):
+		w.s.bad(jpeg.ErrTruncated)
+	default:
+		w.pace.picture(b)
+		if err := w.lanes.Submit(ctx, b); err != nil {
+			w.s.left() // the session ends, and this picture with it
 		}
 	}
-	w.s.good(b, f, repaired, w.sampling)
-	return nil
-}
-
-// setWorking notes that a picture arrived and is being dealt with. good and bad
-// note the end of it.
-func (s *Supervisor) setWorking() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.session.working = true
 }
 
 // Reasons for which a picture is not shown, beside those of pkg/jpeg.
@@ -65,102 +140,53 @@ var (
 	errEncode  = errors.New("cannot be encoded")
 )
 
-// frame makes the one copy of the picture that all viewers share.
-func (w *worker) frame(b *device.Buffer) (f *device.Frame, repaired bool, err error) {
-	f = &device.Frame{Width: b.Format.Width, Height: b.Format.Height, DriverSeq: b.DriverSeq, CapturedAt: b.CapturedAt}
-	switch {
-	case len(b.Data) == 0:
-		return nil, false, jpeg.ErrEmpty
-	case b.Corrupt:
-		return nil, false, errFlagged
-	case w.enc == nil:
-		p, err := jpeg.Clean(b.Data)
-		if err != nil {
-			return nil, false, err
+// passThrough makes the one copy of a JPEG picture that all viewers share.
+func (w *worker) passThrough(b *device.Buffer) {
+	p, err := jpeg.Clean(b.Data)
+	if err != nil {
+		w.s.bad(err)
+		return
+	}
+	f := newFrame(b, p.Data, p.Width, p.Height)
+	if w.rework != nil {
+		if f.Data, f.Width, f.Height, err = w.rework.Rework(p.Data, p.Width, p.Height); err != nil {
+			w.s.bad(errors.Join(errEncode, err))
+			return
 		}
-		f.Data, f.Width, f.Height = p.Data, p.Width, p.Height
-		repaired = len(p.Data) != len(b.Data)
-		if w.rework != nil {
-			if f.Data, f.Width, f.Height, err = w.rework.Rework(p.Data, p.Width, p.Height); err != nil {
-				return nil, false, errors.Join(errEncode, err)
-			}
+	}
+	w.publish(f, len(p.Data) != len(b.Data))
+}
+
+// deliver takes what the encoders made. It is called for one picture at a time,
+// in their order.
+func (w *worker) deliver(r encode.Result) {
+	if r.Err != nil {
+		w.s.bad(errors.Join(errEncode, r.Err))
+		return
+	}
+	w.pace.encoded(r.Took)
+	width, height := w.choice.Size()
+	w.publish(newFrame(r.Buffer, r.JPEG, width, height), false)
+}
+
+func newFrame(b *device.Buffer, data []byte, width, height int) *device.Frame {
+	return &device.Frame{Data: data, Width: width, Height: height, DriverSeq: b.DriverSeq, CapturedAt: b.CapturedAt}
+}
+
+// publish shows a live frame after the last change to it.
+func (w *worker) publish(f *device.Frame, repaired bool) {
+	if w.finish != nil {
+		var err error
+		if f.Data, f.Width, f.Height, err = w.finish.Rework(f.Data, f.Width, f.Height); err != nil {
+			w.s.bad(errors.Join(errEncode, err))
+			return
 		}
-		return f, repaired, nil
-	default:
-		f.Data, err = w.enc.Encode(b)
-		if err != nil {
-			return nil, false, errors.Join(errEncode, err)
+	}
+	if !w.delivered {
+		w.delivered = true
+		if info, err := jpeg.Header(f.Data); err == nil {
+			w.sampling = info.Sampling
 		}
-		f.Width, f.Height = w.enc.Size()
-		return f, false, nil
 	}
-}
-
-// good publishes a live frame.
-func (s *Supervisor) good(b *device.Buffer, f *device.Frame, repaired bool, sampling string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	now := time.Now()
-	s.countGapLocked(b)
-	ss := &s.session
-	// A single long silence is a stall and no measure of the camera's pace. One
-	// after another they are: this camera is slow.
-	silent := s.st.State != status.Online
-	if !ss.lastGood.IsZero() && (!silent || ss.wasSilent) {
-		ss.intervals[ss.next] = now.Sub(ss.lastGood)
-		ss.next = (ss.next + 1) % len(ss.intervals)
-	}
-	ss.wasSilent = silent
-	ss.lastGood, ss.invalid, ss.working = now, nil, false
-	s.width, s.height, s.sampling = f.Width, f.Height, sampling
-	if repaired {
-		s.st.Counters.Repaired++
-	}
-	s.st.Counters.Frames++
-	s.rates.add(now)
-	s.publishLocked(f, now)
-	s.onlineLocked(now)
-}
-
-// bad counts a picture that cannot be shown.
-func (s *Supervisor) bad(b *device.Buffer, err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.countGapLocked(b)
-	if s.session.invalid == nil {
-		s.wakeWatch() // there is less to wait for now
-	}
-	s.session.invalid, s.session.working = err, false
-	c := &s.st.Counters
-	switch {
-	case errors.Is(err, errFlagged):
-		c.InvalidFlagged++
-	case errors.Is(err, jpeg.ErrEmpty):
-		c.InvalidEmpty++
-	case errors.Is(err, jpeg.ErrTruncated):
-		c.InvalidTruncated++
-	case errors.Is(err, errEncode):
-		c.InvalidEncode++
-	default:
-		c.InvalidGarbage++
-	}
-}
-
-// countGapLocked accounts for pictures that never reached us.
-func (s *Supervisor) countGapLocked(b *device.Buffer) {
-	ss := &s.session
-	s.st.Counters.DroppedStale += uint64(max(0, b.Stale))
-	// The difference of unsigned numbers survives their wrap-around. A step
-	// back (a driver that starts over) looks like a huge gap and is not one.
-	if gap := b.DriverSeq - ss.lastSeq - 1; ss.haveSeq && gap < 1<<31 && uint64(gap) > uint64(max(0, b.Stale)) {
-		s.st.Counters.DroppedByDriver += uint64(gap) - uint64(max(0, b.Stale))
-	}
-	ss.lastSeq, ss.haveSeq = b.DriverSeq, true
-}
-
-// publishLocked gives a frame to the hub.
-func (s *Supervisor) publishLocked(f *device.Frame, now time.Time) {
-	f.PublishedAt = now
-	s.shownAt, s.shownCode = now, f.Placeholder
-	s.cfg.Hub.Publish(f)
+	w.s.good(f, repaired, w.sampling)
 }

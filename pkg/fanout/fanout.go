@@ -27,6 +27,7 @@ var ErrClosed = errors.New("stream closed")
 // any goroutine.
 type Hub struct {
 	subscribers atomic.Int64
+	demand      demand
 
 	mu    sync.Mutex
 	frame *device.Frame // guarded by mu; the newest, nil before the first Publish
@@ -90,6 +91,13 @@ func (h *Hub) Latest() *device.Frame {
 	return h.frame
 }
 
+// Ended reports whether Close was called: nothing newer than Latest will come.
+func (h *Hub) Ended() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.final
+}
+
 // Subscribers returns how many subscriptions are open.
 func (h *Hub) Subscribers() int { return int(h.subscribers.Load()) }
 
@@ -97,7 +105,20 @@ func (h *Hub) Subscribers() int { return int(h.subscribers.Load()) }
 // once, if there is one.
 func (h *Hub) Subscribe() *Subscriber {
 	h.subscribers.Add(1)
+	h.demand.add(1)
 	return &Subscriber{hub: h}
+}
+
+// SubscribeNewer is Subscribe for somebody to whom the newest frame is too old: its
+// first Next waits for the one after that, unless that was the last.
+func (h *Hub) SubscribeNewer() *Subscriber {
+	s := h.Subscribe()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !h.final {
+		s.last = h.seq
+	}
+	return s
 }
 
 // Subscriber is one consumer of a hub. Its methods are for one goroutine,
@@ -184,5 +205,6 @@ func (s *Subscriber) Close() {
 	if !s.closed {
 		s.closed = true
 		s.hub.subscribers.Add(-1)
+		s.hub.demand.add(-1)
 	}
 }

@@ -17,8 +17,21 @@ type Cause struct {
 }
 
 // CauseOf finds the cause that explains err best. Unknown errors get the code
-// "failed".
+// "failed". An error in the chain with a method Remedy() string knows better what
+// to do about it.
 func CauseOf(err error) Cause {
+	c := causeOf(err)
+	var a interface {
+		error
+		Remedy() string
+	}
+	if errors.As(err, &a) {
+		c.Remedy = a.Remedy()
+	}
+	return c
+}
+
+func causeOf(err error) Cause {
 	for _, c := range []struct {
 		kind error
 		Cause
@@ -51,4 +64,9 @@ func StartingCause() Cause {
 // stay open.
 func NoInputCause() Cause {
 	return Cause{"no-input", "No Input", "The recording is over."}
+}
+
+// AsleepCause is shown while a camera is asleep or being woken.
+func AsleepCause() Cause {
+	return Cause{"asleep", "Waking the camera", "It rests while nobody watches. The live picture is on its way."}
 }

@@ -25,10 +25,23 @@ func TestEveryKindOfFailureHasItsOwnCauseAndRemedy(t *testing.T) {
 		}
 		codes[c.Code] = kind
 	}
-	for _, c := range []Cause{StartingCause(), NoInputCause()} {
+	for _, c := range []Cause{StartingCause(), NoInputCause(), AsleepCause()} {
 		if _, taken := codes[c.Code]; taken || c.Code == "" {
 			t.Errorf("code %q is empty or taken", c.Code)
 		}
 		codes[c.Code] = nil
+	}
+}
+
+// advised knows better what to do.
+type advised struct{ error }
+
+func (advised) Remedy() string  { return "Check the path." }
+func (a advised) Unwrap() error { return a.error }
+
+func TestErrorsMayKnowABetterRemedy(t *testing.T) {
+	err := fmt.Errorf("capture: %w", advised{&device.OpError{Op: "open", Path: "clip.mp4", Kind: device.ErrNotFound}})
+	if c := CauseOf(err); c.Code != "not-found" || c.Remedy != "Check the path." {
+		t.Errorf("got %+v", c)
 	}
 }

@@ -18,7 +18,11 @@ type State string
 // States of the camera.
 //
 //	starting ──► online ◄──► offline
-//	    └──────────────────────▲
+//	    └───────────│──────────▲
+//	                ▼          │
+//	              asleep ──────┘
+//
+// A camera that is asleep becomes online again when it was woken.
 const (
 	// Starting: no picture yet and no failure either.
 	Starting State = "starting"
@@ -26,6 +30,9 @@ const (
 	Online State = "online"
 	// Offline: viewers see a placeholder that names the cause.
 	Offline State = "offline"
+	// Asleep: nobody watches, so the camera was closed; or somebody came and it is
+	// just being opened again. That is as healthy as Online.
+	Asleep State = "asleep"
 )
 
 // Snapshot is everything there is to know at one moment; /state serves it.
@@ -56,9 +63,54 @@ type Camera struct {
 	Granted *device.Format `json:"granted,omitempty"`
 	// Encoder says who makes the JPEG: "camera" when frames are passed through.
 	Encoder string `json:"encoder,omitempty"`
-	// FPS is the measured rate of live frames over the last seconds.
-	FPS      float64  `json:"fps"`
+	// EncoderHardware is set when the processor does not do that work.
+	EncoderHardware bool `json:"encoder_hardware"`
+	// EncoderWidth is how many pictures are encoded at once, when more than one.
+	EncoderWidth int `json:"encoder_width,omitempty"`
+	// EncoderCandidates are all that could encode, in the order of preference.
+	EncoderCandidates []EncoderCandidate `json:"encoder_candidates,omitempty"`
+	// Controls are those of the camera in use or used last, with their values as
+	// they were last seen.
+	Controls []device.Control `json:"controls,omitempty"`
+	// FPS is the measured rate of live pictures over the last seconds.
+	FPS float64 `json:"fps"`
+	// OnDemand is set when the camera sleeps while nobody watches.
+	OnDemand bool     `json:"on_demand"`
+	Wake     Wake     `json:"wake_ms"`
 	Counters Counters `json:"counters"`
+}
+
+// Wake says how long viewers waited for the first fresh picture of a camera that
+// was asleep, in milliseconds.
+type Wake struct {
+	Last  int64  `json:"last"`
+	Max   int64  `json:"max"`
+	Count uint64 `json:"count"`
+}
+
+// EncoderState says what became of one way to encode.
+type EncoderState string
+
+// States of encoders.
+const (
+	// EncoderNotTried: a better one is in use, or nothing had to be encoded.
+	EncoderNotTried EncoderState = "not tried"
+	// EncoderInUse: it is proven and makes the pictures.
+	EncoderInUse EncoderState = "in use"
+	// EncoderRefused: it cannot be used with this format or at this time.
+	EncoderRefused EncoderState = "refused"
+	// EncoderDemoted: it made wrong pictures or failed at work, and is not trusted
+	// again before the program starts anew.
+	EncoderDemoted EncoderState = "demoted"
+)
+
+// EncoderCandidate is one way to encode.
+type EncoderCandidate struct {
+	Name     string       `json:"name"`
+	Hardware bool         `json:"hardware"`
+	State    EncoderState `json:"state"`
+	// Reason says why it was refused or demoted.
+	Reason string `json:"reason,omitempty"`
 }
 
 // Counters count since the start of the program; each picture that did not
@@ -78,13 +130,19 @@ type Counters struct {
 	InvalidTruncated uint64 `json:"invalid_truncated"`
 	InvalidGarbage   uint64 `json:"invalid_garbage"`
 	InvalidEncode    uint64 `json:"invalid_encode"`
+	// DroppedSame: the same bytes as the picture before, see the option DropSame.
+	DroppedSame uint64 `json:"dropped_same"`
+	// Repeated: live frames shown again because no newer one came for a second.
+	Repeated uint64 `json:"repeated"`
 	// Repaired pictures were shown after hygiene changed their bytes.
 	Repaired uint64 `json:"repaired"`
-	// Opens, Failures to open, Stalls and Losses (unplugged or failed in use).
+	// Opens, Failures to open, Stalls, Losses (unplugged or failed in use), and how
+	// often the camera was put to sleep.
 	Opens    uint64 `json:"opens"`
 	Failures uint64 `json:"open_failures"`
 	Stalls   uint64 `json:"stalls"`
 	Losses   uint64 `json:"losses"`
+	Sleeps   uint64 `json:"sleeps"`
 }
 
 // Stream describes the viewers' side.

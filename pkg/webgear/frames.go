@@ -11,7 +11,9 @@ import (
 // without any viewer: the newest at once, then each newer one, until ctx ends or
 // the stream does. Who takes longer than a picture lasts misses some and never
 // slows anybody down; Frame.Seq tells. Frame.Placeholder is set for those that do
-// not come from the source. Frames are shared: do not change their data.
+// not come from the source. A source that is slower than that is shown again once
+// a second: then Frame.DriverSeq and Frame.CapturedAt stay the same. A source that
+// works on demand is awake meanwhile. Frames are shared: do not change their data.
 //
 //	for f := range g.Frames(ctx) {
 //		if f.Placeholder == "" {

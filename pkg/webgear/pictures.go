@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/webgear-pi/webgear/device"
 	"github.com/webgear-pi/webgear/pkg/capture"
 	"github.com/webgear-pi/webgear/pkg/encode"
 	"github.com/webgear-pi/webgear/pkg/jpeg"
@@ -48,15 +47,6 @@ func (s *Settings) quality() int {
 		return defaultQuality
 	}
 	return s.JPEGQuality
-}
-
-// newEncoder makes the encoder for raw pictures.
-func (s *Settings) newEncoder(f device.Format) (capture.Encoder, error) {
-	o := encode.Options{Quality: s.quality(), Gray: s.gray(), FastDCT: s.JPEGFastDCT}
-	if s.FrameSizeReduction > 0 {
-		o.Width, o.Height = encode.Reduce(f.Width, f.Height, s.FrameSizeReduction)
-	}
-	return encode.New(f, o)
 }
 
 // newRework returns what makes a rework of JPEG pictures, or nil when they are
@@ -134,5 +124,49 @@ func (r *rework) Close() {
 	if r.work != nil {
 		r.work.Close()
 		r.work = nil
+	}
+}
+
+// newFinish returns what makes that which turns pictures, or nil when they are
+// right as they are.
+func (o *Options) newFinish() (func() capture.Rework, error) {
+	t, err := encode.ParseTransform(o.Transform)
+	if err != nil || t == encode.TransformNone {
+		return nil, err
+	}
+	return func() capture.Rework { return &turn{transform: t, quality: o.quality()} }, nil
+}
+
+// turn turns and mirrors JPEG pictures.
+type turn struct {
+	transform encode.Transform
+	quality   int
+	work      *encode.Transformer // nil before the first picture
+}
+
+// Rework returns the turned picture and its size.
+func (t *turn) Rework(picture []byte, _, _ int) (out []byte, w, h int, err error) {
+	if t.work == nil {
+		if t.work, err = encode.NewTransformer(t.transform, encode.Options{Quality: t.quality}); err != nil {
+			t.work = nil
+			return nil, 0, 0, err
+		}
+	}
+	out, err = t.work.Transform(picture)
+	if err == nil && t.work.Damaged() {
+		err = errors.New("picture data is damaged")
+	}
+	w, h = t.work.Size()
+	return out, w, h, err
+}
+
+// Name says what does the work.
+func (t *turn) Name() string { return "transform " + t.transform.String() }
+
+// Close frees the memory.
+func (t *turn) Close() {
+	if t.work != nil {
+		t.work.Close()
+		t.work = nil
 	}
 }

@@ -45,6 +45,29 @@ type Options struct {
 	Better  func(ctx context.Context) bool
 	Fatal   []error
 
+	// Encoders are those that the program found for raw pictures of a camera,
+	// best first, usually hardware. They are tried before our own, each with a
+	// picture before it is trusted.
+	Encoders []device.EncoderMaker
+	// SoftwareEncoding leaves those out that are hardware.
+	SoftwareEncoding bool
+	// Transform turns and mirrors the pictures: "90", "180", "270", "hflip",
+	// "vflip", or several with commas. Empty leaves them as they are.
+	Transform string
+	// DropSame leaves out up to so many pictures in a row that are, byte by byte,
+	// the same as the one before; one in a second is always shown.
+	DropSame int
+	// Linger is how long the source of an OnDemand server runs on after the last
+	// viewer left. Then it is closed until somebody comes; viewers, Frames and
+	// Want wake it. 0, the default, means that it always runs.
+	Linger time.Duration
+	// OnDemand says that the source may be closed and opened again without
+	// harm: a camera, not a recording that plays on.
+	OnDemand bool
+	// Controls are values for the controls of the camera, by their IDs, set each
+	// time after it was opened. What it does not have is logged.
+	Controls map[string]device.ControlValue
+
 	// Address is where Run listens. Default localhost:8000.
 	Address string
 	// Home is the folder whose .webgear/webgear holds the data files when
@@ -101,6 +124,13 @@ func New(o Options) (*Gear, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
+	if o.DropSame < 0 || o.Linger < 0 {
+		return nil, errors.New("webgear: DropSame and Linger: must not be negative")
+	}
+	finish, err := o.newFinish()
+	if err != nil {
+		return nil, fmt.Errorf("webgear: %w", err)
+	}
 	cards, err := placeholder.New()
 	if err != nil {
 		return nil, fmt.Errorf("webgear: %w", err)
@@ -111,13 +141,20 @@ func New(o Options) (*Gear, error) {
 	}
 	g.sup = capture.New(capture.Config{
 		Source: o.Source, Want: o.Want, Open: g.open, Changes: o.Changes, Better: o.Better,
-		Fatal:      append(slices.Clone(o.Fatal), errMisuse),
-		Infinite:   o.InfiniteFrames,
-		Hub:        g.hub,
-		NewEncoder: o.newEncoder,
-		NewRework:  g.newRework(),
+		Fatal:     append(slices.Clone(o.Fatal), errMisuse),
+		Infinite:  o.InfiniteFrames,
+		Hub:       g.hub,
+		Encoders:  o.encoders(),
+		Quality:   o.quality(),
+		NewRework: g.newRework(),
+		NewFinish: finish,
+		DropSame:  o.DropSame,
+		OnDemand:  o.OnDemand, Linger: o.Linger, Controls: o.Controls,
 		Draw: func(c capture.Card) ([]byte, error) {
 			return cards.Render(c.Width, c.Height, placeholder.Card{Title: c.Cause.Title, Remedy: c.Cause.Remedy, Footer: c.Footer}, 0, c.Sampling)
+		},
+		Still: func(picture []byte, taken time.Time) ([]byte, error) {
+			return cards.Still(picture, "Last picture, "+taken.Local().Format(time.TimeOnly)+" — waking the camera", 0)
 		},
 		Logger: o.Logger.With("component", "capture"),
 	})
