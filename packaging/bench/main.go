@@ -2,6 +2,8 @@
 // to the least that it can cost: two small C programs that do nothing else.
 //
 //	go run ./packaging/bench
+//	go run ./packaging/bench -loads 1000x30000@10 -span 60 -rounds 1   a large crowd for a minute
+//	go run ./packaging/bench -stalled 50 -loads 100x100000@30          viewers that read nothing, beside others
 //
 // Every server is started afresh for each run, the runs of all servers take
 // turns, and the median counts. Everything happens on the loopback interface, with
@@ -48,10 +50,17 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if len(args) == 4 && args[0] == "serve" {
 		return serve(ctx, args[1], args[2], args[3])
 	}
+	if len(args) == 3 && args[0] == "relay" {
+		return relay(ctx, args[1], args[2])
+	}
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	rounds := flags.Int("rounds", 3, "how often each server runs")
 	warm := flags.Float64("warm", 1.5, "seconds before the measurement")
 	span := flags.Float64("span", 4, "seconds of the measurement")
+	stalled := flags.Int("stalled", 0, "compare webgear with itself while so many viewers more read nothing")
+	var rivals rivals
+	flags.StringVar(&rivals.mjpgStreamer, "mjpg-streamer", "", "compare with this program; its plugins stand beside it")
+	flags.StringVar(&rivals.go2rtc, "go2rtc", "", "compare with this program")
 	loads := flags.String("loads", "32x56000@30,100x100000@30", "viewers x bytes @ pictures per second")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -72,7 +81,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		if _, err := fmt.Sscanf(l, "%dx%d@%d", &load.viewers, &load.size, &load.fps); err != nil {
 			return fmt.Errorf("load %q: write it as 32x56000@30", l)
 		}
-		load.warm, load.span = *warm, *span
+		load.warm, load.span, load.stalled, load.rivals = *warm, *span, *stalled, rivals
 		if err := compare(ctx, out, dir, load, *rounds); err != nil {
 			return err
 		}
@@ -85,6 +94,7 @@ func compile(ctx context.Context, dir string) error {
 	for _, args := range [][]string{
 		{"gcc", "-O2", "-Wall", "-o", filepath.Join(dir, "writev"), "packaging/bench/c/floor.c"},
 		{"gcc", "-O2", "-Wall", "-DSHARED", "-o", filepath.Join(dir, "sendfile"), "packaging/bench/c/floor.c"},
+		{"gcc", "-O2", "-Wall", "-DBOUNDARY=" + mjpgBoundary, "-o", filepath.Join(dir, "feeder"), "packaging/bench/c/floor.c"},
 		{"gcc", "-O2", "-Wall", "-o", filepath.Join(dir, "load"), "packaging/bench/c/load.c"},
 		{"go", "build", "-o", filepath.Join(dir, "webgear"), "./packaging/bench"},
 	} {
@@ -98,6 +108,8 @@ func compile(ctx context.Context, dir string) error {
 // load is what is asked of a server.
 type load struct {
 	viewers, size, fps int
+	stalled            int // viewers more who read nothing; 0 compares with the C programs
+	rivals             rivals
 	warm, span         float64
 }
 
@@ -114,6 +126,11 @@ type result struct {
 // compare runs all servers in turns and prints their medians.
 func compare(ctx context.Context, out io.Writer, dir string, l load, rounds int) error {
 	servers := []string{"writev", "sendfile", "webgear"}
+	if l.stalled > 0 {
+		servers = []string{"webgear", "stalled"}
+	} else if all := l.rivals.names(); len(all) > 0 {
+		servers = append([]string{"writev", nameRelay}, all...)
+	}
 	results := map[string][]result{}
 	for range rounds {
 		for _, s := range servers {
@@ -124,8 +141,12 @@ func compare(ctx context.Context, out io.Writer, dir string, l load, rounds int)
 			results[s] = append(results[s], r)
 		}
 	}
-	floor := middle(results["writev"])
-	names := map[string]string{"writev": "C, epoll and writev", "sendfile": "C, epoll and sendfile", "webgear": "webgear"}
+	floor := middle(results[servers[0]])
+	names := map[string]string{
+		"writev": "C, epoll and writev", "sendfile": "C, epoll and sendfile", "webgear": "webgear",
+		"stalled": fmt.Sprintf("webgear, %d stalled viewers more", l.stalled),
+		nameRelay: "webgear, passing on", nameMJPG: "mjpg-streamer, passing on", nameGo2rtc: "go2rtc, passing on",
+	}
 	for _, s := range servers {
 		m := middle(results[s])
 		if _, err := fmt.Fprintf(out, "| %d × %d KB | %s | %.1f | %.2f | %.2f | %.2f | %.2f | %.1f | %.1f | %.1f | %.0f |\n",
@@ -163,11 +184,30 @@ func measure(ctx context.Context, dir, name string, l load) (res result, err err
 		return res, err
 	}
 	args := []string{port, strconv.Itoa(l.size), strconv.Itoa(l.fps)}
+	stalled := 0
+	if name == "stalled" {
+		name, stalled = "webgear", l.stalled
+	}
 	if name == "webgear" {
 		args = append([]string{"serve"}, args...)
 	}
 	srv := exec.CommandContext(ctx, filepath.Join(dir, name), args...)
+	path, ready := "/video", listening
+	if slices.Contains([]string{nameRelay, nameMJPG, nameGo2rtc}, name) {
+		feeder, err := startFeeder(ctx, dir, l)
+		if err != nil {
+			return res, err
+		}
+		defer feeder.stop()
+		ready = func(ctx context.Context, port string) error { return answering(ctx, "http://127.0.0.1:"+port+path) }
+		if srv, path, err = l.rivals.command(ctx, dir, name, port, feeder.port); err != nil {
+			return res, err
+		}
+	}
 	srv.Stderr = os.Stderr
+	if l.rivals.talks(name) {
+		srv.Stderr = nil
+	}
 	if err := srv.Start(); err != nil {
 		return res, err
 	}
@@ -175,10 +215,10 @@ func measure(ctx context.Context, dir, name string, l load) (res result, err err
 		_ = srv.Process.Kill() // it has nothing to lose
 		_ = srv.Wait()         // it was killed
 	}()
-	if err := listening(ctx, port); err != nil {
+	if err := ready(ctx, port); err != nil {
 		return res, err
 	}
-	gen := exec.CommandContext(ctx, filepath.Join(dir, "load"), port, strconv.Itoa(l.viewers), fmt.Sprint(l.warm), fmt.Sprint(l.span))
+	gen := exec.CommandContext(ctx, filepath.Join(dir, "load"), port, strconv.Itoa(l.viewers), fmt.Sprint(l.warm), fmt.Sprint(l.span), strconv.Itoa(stalled), path)
 	gen.Stderr = os.Stderr
 	lines, err := gen.StdoutPipe()
 	if err != nil {
@@ -292,7 +332,8 @@ func serve(ctx context.Context, port, size, fps string) error {
 		return err
 	}
 	hub := fanout.New()
-	srv, err := server.New(server.Options{Hub: hub})
+	// Those who are stalled stay to the end, however long it takes.
+	srv, err := server.New(server.Options{Hub: hub, ViewerTimeout: time.Hour})
 	if err != nil {
 		return err
 	}

@@ -10,11 +10,13 @@
 // The form is the strictest that all known clients take: every part has a
 // Content-Length in canonical spelling (go2rtc, Mainsail and motionEye need
 // it), and the delimiter follows the picture at once, because browsers show a
-// picture only when they saw what comes after it.
+// picture only when they saw what comes after it. Chrome wants even more, see
+// [AppendAdvance] and [Ahead].
 package mjpeg
 
 import (
 	"strconv"
+	"strings"
 
 	"github.com/webgear-pi/webgear/device"
 )
@@ -34,6 +36,9 @@ const (
 	closing        = "\r\n--" + Boundary + "--\r\n"
 	// advance is the header of a part whose picture does not exist yet.
 	advance = "Content-Type: image/jpeg\r\n\r\n"
+	// What marks placeholders.
+	shortMark = "X-Placeholder"
+	longMark  = "X-Webgear-Placeholder"
 )
 
 // Field is one header field.
@@ -88,14 +93,14 @@ type Encoded struct {
 	// Frame is the picture; its Data is sent between header and trailer.
 	Frame *device.Frame
 
-	header, delimiter, closing, advance []byte
+	header, delimiter, closing, advance, ahead []byte
 }
 
 // Encode makes the part for f. It does not copy the picture.
 func Encode(f *device.Frame) *Encoded {
-	// One allocation holds all pieces; 256 bytes is enough for the largest
+	// One allocation holds all pieces; 512 bytes is enough for the largest
 	// numbers and the longest cause code.
-	b := make([]byte, 0, 256)
+	b := make([]byte, 0, 512)
 	b = append(b, "Content-Type: image/jpeg\r\nContent-Length: "...)
 	b = strconv.AppendInt(b, int64(len(f.Data)), 10)
 	b = append(b, "\r\nX-Timestamp: "...)
@@ -103,8 +108,9 @@ func Encode(f *device.Frame) *Encoded {
 	b = append(b, "\r\nX-Sequence: "...)
 	b = strconv.AppendUint(b, f.Seq, 10)
 	b = append(b, "\r\n"...)
-	if f.Placeholder != "" {
-		b = appendField(b, "X-Placeholder", f.Placeholder)
+	if cause := token(f.Placeholder); cause != "" {
+		b = appendField(b, shortMark, cause)
+		b = appendField(b, longMark, cause)
 	}
 	b = append(b, "\r\n"...)
 	h := len(b)
@@ -114,7 +120,14 @@ func Encode(f *device.Frame) *Encoded {
 	c := len(b)
 	b = append(b, delimiter...)
 	b = append(b, advance...)
-	return &Encoded{Frame: f, header: b[:h:h], delimiter: b[h:d:d], closing: b[d:c:c], advance: b[c:len(b):len(b)]}
+	a := len(b)
+	b = append(b, delimiter...)
+	b = append(b, "Content-Type: image/jpeg\r\nContent-Length: "...)
+	b = strconv.AppendInt(b, int64(Room(len(f.Data))), 10)
+	b = append(b, "\r\n\r\n"...)
+	return &Encoded{
+		Frame: f, header: b[:h:h], delimiter: b[h:d:d], closing: b[d:c:c], advance: b[c:a:a], ahead: b[a:len(b):len(b)],
+	}
 }
 
 // AppendTo appends the pieces of the part to dst, in order, for one vectored
@@ -135,6 +148,29 @@ func (e *Encoded) AppendAdvancedTo(dst [][]byte, final bool) [][]byte {
 		trailer = e.closing
 	}
 	return append(dst, e.Frame.Data, trailer)
+}
+
+// PlaceholderFields returns the fields that mark a placeholder with its cause;
+// none for live pictures. The long name is for another webgear that reads the
+// stream, and cannot be mistaken for anybody else's.
+func PlaceholderFields(f *device.Frame) []Field {
+	cause := token(f.Placeholder)
+	if cause == "" {
+		return nil
+	}
+	return []Field{{shortMark, cause}, {longMark, cause}}
+}
+
+// token returns s with letters, digits, - and _ only: some clients give up on
+// header fields with anything outside of plain ASCII.
+func token(s string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', r == '-', r == '_':
+			return r
+		}
+		return -1
+	}, s)
 }
 
 // Timestamp returns when f was taken, as seconds and microseconds since 1970:

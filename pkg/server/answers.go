@@ -26,11 +26,19 @@ func (s *Server) snapshot(ctx context.Context, c *fiber.Ctx) error {
 	if s.opts.AllowOrigin != "" && c.GetRespHeader(fiber.HeaderAccessControlAllowOrigin) == "" {
 		c.Set(fiber.HeaderAccessControlAllowOrigin, s.opts.AllowOrigin)
 	}
-	oldest, err := oldestWanted(c, time.Now())
+	now := time.Now()
+	oldest, err := oldestWanted(c, now)
+	if err != nil {
+		return s.fail(c, fiber.StatusBadRequest, "", err.Error())
+	}
+	wanted, err := parseLook(c)
 	if err != nil {
 		return s.fail(c, fiber.StatusBadRequest, "", err.Error())
 	}
 	frame := s.opts.Hub.Latest()
+	if oldest.IsZero() && s.opts.Snapshot().Camera.State == status.Asleep {
+		oldest = now // the newest may be hours old
+	}
 	fresh := frame != nil && !frame.CapturedAt.Before(oldest)
 	if !fresh && c.Method() != fiber.MethodHead {
 		frame = s.freshFrame(ctx, oldest)
@@ -39,7 +47,11 @@ func (s *Server) snapshot(ctx context.Context, c *fiber.Ctx) error {
 	if !fresh {
 		return unavailable(c, "1", "no picture yet")
 	}
-	tag := fmt.Sprintf("\"%x-%d\"", s.startedAt.UnixNano(), frame.Seq)
+	seq := frame.Seq
+	tag := fmt.Sprintf("\"%x-%d\"", s.startedAt.UnixNano(), seq)
+	if wanted != (look{}) {
+		tag = fmt.Sprintf("\"%x-%d-%d-%d\"", s.startedAt.UnixNano(), seq, wanted.quality, wanted.width)
+	}
 	c.Set(fiber.HeaderETag, tag)
 	if match := c.Get(fiber.HeaderIfNoneMatch); match != "" && strings.Contains(match, tag) {
 		c.Set(fiber.HeaderCacheControl, "no-store")
@@ -47,13 +59,26 @@ func (s *Server) snapshot(ctx context.Context, c *fiber.Ctx) error {
 		c.Status(fiber.StatusNotModified)
 		return nil
 	}
+	if wanted != (look{}) && c.Method() != fiber.MethodHead {
+		made, refusal, err := s.renditions.picture(ctx, wanted, frame)
+		switch {
+		case refusal != "":
+			s.figures.refusedLook.Add(1)
+			c.Response().Header.Del(fiber.HeaderETag)
+			return unavailable(c, "10", refusal)
+		case err != nil:
+			c.Response().Header.Del(fiber.HeaderETag)
+			return unavailable(c, "1", "the picture cannot be made smaller")
+		}
+		frame = made
+	}
 	s.snapshots.Add(1)
 	c.Set(fiber.HeaderContentType, "image/jpeg")
 	c.Set(fiber.HeaderCacheControl, "no-store")
 	c.Set("X-Timestamp", mjpeg.Timestamp(frame))
-	c.Set("X-Sequence", strconv.FormatUint(frame.Seq, 10))
-	if frame.Placeholder != "" {
-		c.Set("X-Placeholder", frame.Placeholder)
+	c.Set("X-Sequence", strconv.FormatUint(seq, 10))
+	for _, f := range mjpeg.PlaceholderFields(frame) {
+		c.Set(f.Name, f.Value)
 	}
 	// Set by reference: the picture is not copied, and nobody writes to it.
 	c.Response().SetBodyRaw(frame.Data)
@@ -61,9 +86,13 @@ func (s *Server) snapshot(ctx context.Context, c *fiber.Ctx) error {
 }
 
 // oldestWanted reads ?max_delay=, in milliseconds: pictures taken earlier than
-// that are not wanted. 0 asks for one that is taken after the request. Without it
-// the newest there is will do.
+// that are not wanted. 0, and ?fresh=1, ask for one that is taken after the
+// request. Without either the newest there is will do.
 func oldestWanted(c *fiber.Ctx, now time.Time) (time.Time, error) {
+	switch c.Query("fresh") {
+	case "1", "true", "yes":
+		return now, nil
+	}
 	text := c.Query("max_delay")
 	if text == "" {
 		return time.Time{}, nil
@@ -95,8 +124,7 @@ func (s *Server) freshFrame(ctx context.Context, oldest time.Time) *device.Frame
 
 // state answers with all that is known.
 func (s *Server) state(c *fiber.Ctx) error {
-	snap := s.opts.Snapshot()
-	snap.Stream = s.Stream()
+	snap := stateOf{Snapshot: s.opts.Snapshot(), Stream: s.stream()}
 	if snap.Version == "" {
 		snap.Version = s.opts.Version
 	}

@@ -13,6 +13,7 @@ func (s *Server) Attach(ctx context.Context) (stream fiber.Handler, end func() e
 	viewersCtx, cutViewers := context.WithCancel(context.WithoutCancel(ctx))
 	stream = func(c *fiber.Ctx) error { return s.video(viewersCtx, c) }
 	return stream, func() error {
+		defer s.renditions.end()
 		defer cutViewers()
 		return s.shutdown(ctx, cutViewers)
 	}

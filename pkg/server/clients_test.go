@@ -49,9 +49,9 @@ func realPicture(t *testing.T, n, width, height int) *device.Frame {
 	return &device.Frame{Data: b.Bytes(), Width: width, Height: height, CapturedAt: time.Now()}
 }
 
-// feed publishes numbered pictures of 640x480 at 50 per second until the test
+// keepPublishing publishes numbered pictures of 640x480 at 50 per second until the test
 // ends.
-func feed(t *testing.T, r *rig) {
+func keepPublishing(t *testing.T, r *rig) {
 	t.Helper()
 	var pictures []*device.Frame
 	for i := range 40 {
@@ -106,7 +106,7 @@ func TestCurlWatches(t *testing.T) {
 	for _, version := range []string{"--http1.1", "--http1.0"} {
 		t.Run(version, func(t *testing.T) {
 			r := start(t, Options{})
-			feed(t, r)
+			keepPublishing(t, r)
 			ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
 			defer cancel()
 			cmd := exec.CommandContext(ctx, "curl", "-sN", version, "http://"+r.addr+"/video")
@@ -146,7 +146,7 @@ func TestFFmpegWatches(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := start(t, Options{})
-			feed(t, r)
+			keepPublishing(t, r)
 			dir := t.TempDir()
 			args := append([]string{"-nostdin", "-v", "warning"}, input...)
 			args = append(args, "-i", "http://"+r.addr+"/video", "-c", "copy", "-frames:v", strconv.Itoa(framesPerClient),
@@ -180,7 +180,7 @@ func files(t *testing.T, dir string) [][]byte {
 
 func TestGStreamerWatches(t *testing.T) {
 	r := start(t, Options{})
-	feed(t, r)
+	keepPublishing(t, r)
 	out := run(t, "gst-launch-1.0", "-v", "souphttpsrc", "location=http://"+r.addr+"/video", "is-live=true", "!",
 		"multipartdemux", "!", "identity", "eos-after="+strconv.Itoa(framesPerClient+1), "!", "jpegdec", "!", "fakesink", "silent=false")
 	if n := strings.Count(out, "chain   *******"); n < framesPerClient {
@@ -193,7 +193,7 @@ func TestGStreamerWatches(t *testing.T) {
 
 func TestOpenCVWatches(t *testing.T) {
 	r := start(t, Options{})
-	feed(t, r)
+	keepPublishing(t, r)
 	out := run(t, "/usr/bin/python3", "-c", `
 import cv2, sys
 v = cv2.VideoCapture(sys.argv[1])
@@ -219,7 +219,7 @@ print("pictures", n, "different", len(seen))
 
 func TestMimeMultipartWatches(t *testing.T) {
 	r := start(t, Options{})
-	feed(t, r)
+	keepPublishing(t, r)
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+r.addr+"/video", http.NoBody)
 	if err != nil {
 		t.Fatal(err)
@@ -272,7 +272,7 @@ func TestPictureIsOneSystemCall(t *testing.T) {
 			trace := filepath.Join(dir, "trace")
 			ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
 			defer cancel()
-			cmd := exec.CommandContext(ctx, "strace", "-f", "-o", trace, "-e", "trace=write,writev,sendto,sendmsg,sendmmsg", "-e", "signal=none",
+			cmd := exec.CommandContext(ctx, "strace", "-f", "-o", trace, "-e", "trace=write,writev,sendto,sendmsg,sendmmsg,setsockopt", "-e", "signal=none",
 				os.Args[0], "-test.run=^TestPictureIsOneSystemCall$")
 			cmd.Env = append(os.Environ(), straceAddress+"="+addr)
 			var out bytes.Buffer
@@ -309,6 +309,9 @@ func TestPictureIsOneSystemCall(t *testing.T) {
 			}
 			if other := regexp.MustCompile(`(?m)^.*(write|sendto|sendmsg)\(.*(image/jpeg|--frame|\\377\\330).*$`).FindAllString(string(log), -1); len(other) != 0 {
 				t.Errorf("written in another way: %q", other)
+			}
+			if network == "tcp" && !regexp.MustCompile(`TCP_NODELAY, \[1\]`).Match(log) {
+				t.Error("the kernel may wait for more before it sends the end of a picture")
 			}
 			t.Logf("%d parts, %d writev calls", parts, len(vectors))
 		})

@@ -27,26 +27,36 @@ import (
 type fan struct {
 	srv    *Server
 	poller *netsend.Poller
-	parts  *parts
 	events chan []netsend.Event // what the poller found
 	spent  chan []netsend.Event // its memory, on the way back
 
-	wake chan struct{} // room for one: somebody arrived
-	mu   sync.Mutex
-	keys uint64    // guarded by mu; numbers sockets, never twice
-	came []*viewer // guarded by mu; not seen by the sender yet
-	over bool      // guarded by mu
+	wake  chan struct{} // room for one: somebody arrived, or a rendition has something new
+	mu    sync.Mutex
+	keys  uint64             // guarded by mu; numbers sockets, never twice
+	came  []*viewer          // guarded by mu; not seen by the sender yet
+	fresh map[*feed]struct{} // guarded by mu; renditions that have something new
+	over  bool               // guarded by mu
 
 	// The sender's own.
-	byKey map[uint64]*viewer
+	byKey  map[uint64]*viewer
+	main   *lane           // of the pictures as they come
+	lanes  map[*feed]*lane // of the renditions
+	filler mjpeg.Filler
+	stuck  int // how many wait for room
+}
+
+// lane is all viewers of one feed.
+type lane struct {
+	feed  *feed
+	parts *parts
 	all   []*viewer
-	stuck int // how many wait for room
 }
 
 // job is what a viewer is being sent. Its zero value is nothing.
 type job struct {
 	key   uint64 // of the socket
-	index int    // in fan.all
+	lane  *lane
+	index int    // in lane.all
 	head  []byte // what goes before the part, or nil
 	part  *mjpeg.Encoded
 	final bool
@@ -58,7 +68,7 @@ type job struct {
 	stuck  bool // and there is no room
 	moved  time.Time
 
-	array [4][]byte // memory of the pieces
+	array [8][]byte // memory of the pieces
 }
 
 // newFan prepares a fan. It fails where the kernel lacks what it takes.
@@ -68,7 +78,8 @@ func newFan(s *Server) (*fan, error) {
 		return nil, err
 	}
 	return &fan{
-		srv: s, poller: poller, parts: newParts(s.log), byKey: map[uint64]*viewer{},
+		srv: s, poller: poller, byKey: map[uint64]*viewer{}, fresh: map[*feed]struct{}{},
+		main: &lane{feed: &s.original, parts: newParts(s.log)}, lanes: map[*feed]*lane{},
 		events: make(chan []netsend.Event), spent: make(chan []netsend.Event, 1), wake: make(chan struct{}, 1),
 	}, nil
 }
@@ -101,17 +112,30 @@ func (f *fan) take(v *viewer, conn net.Conn) bool {
 		f.drop(v)
 		return true
 	}
+	f.nudge()
+	return true
+}
+
+// tell says that a rendition has something new.
+func (f *fan) tell(of *feed) {
+	f.mu.Lock()
+	f.fresh[of] = struct{}{}
+	f.mu.Unlock()
+	f.nudge()
+}
+
+// nudge makes the sender look.
+func (f *fan) nudge() {
 	select {
 	case f.wake <- struct{}{}:
 	default: // it will look anyway
 	}
-	return true
 }
 
 // drop lets go of a viewer.
 func (f *fan) drop(v *viewer) {
 	v.sock.Close()
-	v.sub.Close()
+	f.srv.unsubscribe(v)
 	f.srv.viewers.remove(v)
 	f.srv.viewers.release(v.host)
 }
@@ -122,7 +146,7 @@ func (f *fan) run(ctx context.Context) {
 	watching.Go(func() { f.watch(ctx) })
 	defer watching.Wait()
 	defer func() { _ = f.poller.Close() }() // wakes watch; nothing is to be lost
-	defer f.parts.close()
+	defer f.main.parts.close()
 	defer f.end(ctx)
 
 	// Looks after viewers that are stuck, while there are any.
@@ -132,7 +156,7 @@ func (f *fan) run(ctx context.Context) {
 	every := max(10*time.Millisecond, min(time.Second, f.srv.opts.ViewerTimeout/4))
 	var changed <-chan struct{}
 	for {
-		if len(f.all) == 0 {
+		if len(f.main.all) == 0 {
 			changed = nil // nobody to send to: pictures need not wake us
 		}
 		if f.stuck > 0 && !checking {
@@ -142,12 +166,13 @@ func (f *fan) run(ctx context.Context) {
 		select {
 		case <-changed:
 			changed = f.srv.opts.Hub.Changed() // before the look, to miss none
-			f.round()
+			f.round(f.main)
 		case <-f.wake:
 			if changed == nil {
 				changed = f.srv.opts.Hub.Changed()
 			}
 			f.welcome()
+			f.refresh()
 		case events := <-f.events:
 			for _, e := range events {
 				f.handle(e)
@@ -196,8 +221,19 @@ func (f *fan) end(ctx context.Context) {
 	for _, v := range came {
 		f.drop(v)
 	}
-	for len(f.all) > 0 {
-		f.lose(f.all[len(f.all)-1], context.Cause(ctx))
+	f.each(func(v *viewer) { f.lose(v, context.Cause(ctx)) })
+}
+
+// each calls do for every viewer, which may be lost by that.
+func (f *fan) each(do func(*viewer)) {
+	backwards := func(all []*viewer) {
+		for _, v := range slices.Backward(all) {
+			do(v)
+		}
+	}
+	backwards(f.main.all)
+	for _, l := range f.lanes { // a map may lose entries meanwhile
+		backwards(l.all)
 	}
 }
 
@@ -208,8 +244,9 @@ func (f *fan) welcome() {
 	f.came = nil
 	f.mu.Unlock()
 	for _, v := range came {
-		v.job.index = len(f.all)
-		f.all = append(f.all, v)
+		l := f.laneOf(v.feed)
+		v.job.lane, v.job.index = l, len(l.all)
+		l.all = append(l.all, v)
 		f.byKey[v.job.key] = v
 		v.job.head, v.head = v.head, nil
 		f.offer(v)
@@ -221,10 +258,39 @@ func (f *fan) welcome() {
 	}
 }
 
-// round offers the newest picture to everybody who is idle.
-func (f *fan) round() {
+// laneOf returns the lane of a feed, which is made for its first viewer.
+func (f *fan) laneOf(of *feed) *lane {
+	if of == f.main.feed {
+		return f.main
+	}
+	l := f.lanes[of]
+	if l == nil {
+		l = &lane{feed: of, parts: newParts(f.srv.log)}
+		f.lanes[of] = l
+	}
+	return l
+}
+
+// refresh serves the viewers of the renditions that have something new.
+func (f *fan) refresh() {
+	f.mu.Lock()
+	var fresh []*lane
+	for of := range f.fresh {
+		if l := f.lanes[of]; l != nil {
+			fresh = append(fresh, l)
+		}
+	}
+	clear(f.fresh)
+	f.mu.Unlock()
+	for _, l := range fresh {
+		f.round(l)
+	}
+}
+
+// round offers the newest picture to everybody in the lane who is idle.
+func (f *fan) round(l *lane) {
 	// Backwards: who is lost on the way is replaced by one that was served.
-	for _, v := range slices.Backward(f.all) {
+	for _, v := range slices.Backward(l.all) {
 		if !v.job.busy {
 			f.offer(v)
 		}
@@ -257,11 +323,11 @@ func (f *fan) handle(e netsend.Event) {
 
 // cutStuck ends the viewers that took nothing for the timeout.
 func (f *fan) cutStuck(now time.Time) {
-	for _, v := range slices.Backward(f.all) {
+	f.each(func(v *viewer) {
 		if v.job.stuck && now.Sub(v.job.moved) >= f.srv.opts.ViewerTimeout {
 			f.lose(v, errTimedOut)
 		}
-	}
+	})
 }
 
 // offer gives the newest picture to a viewer that is idle, if it has not got it.
@@ -279,21 +345,27 @@ func (f *fan) offer(v *viewer) {
 		return
 	}
 	if frame == nil {
+		v.want(v.pace.next())
 		return
 	}
+	v.want(never)
 	v.pace.took(now)
-	part := f.srv.encoded(frame)
+	v.took(frame, now)
+	part := f.srv.encoded(v.feed, frame)
 	j := &v.job
 	j.part, j.final, j.sent, j.busy, j.moved = part, final, 0, true, now
 	j.stored = netsend.Message{}
-	if j.head == nil && !final && !v.advance {
-		j.stored = f.parts.stored(part, len(f.all))
+	if v.ahead != nil {
+		v.ahead.Filler = &f.filler
+		v.ahead.Take(part, final)
+	} else if j.head == nil && !final && !v.advance {
+		j.stored = j.lane.parts.stored(part, len(j.lane.all))
 	}
 	j.size = 0
 	for _, p := range v.pieces() {
 		j.size += len(p)
 	}
-	v.sock.Fit(j.size)
+	v.sock.Fit(j.size / 2) // Fit makes room for two of what it is told
 	f.push(v)
 }
 
@@ -314,7 +386,7 @@ func (v *viewer) pieces() [][]byte {
 func (f *fan) push(v *viewer) {
 	j := &v.job
 	for j.sent < j.size {
-		n, shared, err := f.parts.send(v)
+		n, shared, err := j.lane.parts.send(v)
 		if err != nil {
 			f.lose(v, err)
 			return
@@ -343,8 +415,8 @@ func (f *fan) push(v *viewer) {
 	switch {
 	case final:
 		f.lose(v, nil)
-	case late:
-		f.offer(v)
+	case late, v.feed.rendition != nil:
+		f.offer(v) // for a rendition it says, at least, that v wants the next one
 	}
 }
 
@@ -364,11 +436,16 @@ func (f *fan) setStuck(v *viewer, stuck bool) {
 // lose ends a viewer; err says why, nil that all was sent.
 func (f *fan) lose(v *viewer, err error) {
 	f.setStuck(v, false)
-	last := len(f.all) - 1
-	f.all[v.job.index] = f.all[last]
-	f.all[v.job.index].job.index = v.job.index
-	f.all[last] = nil
-	f.all = f.all[:last]
+	l := v.job.lane
+	last := len(l.all) - 1
+	l.all[v.job.index] = l.all[last]
+	l.all[v.job.index].job.index = v.job.index
+	l.all[last] = nil
+	l.all = l.all[:last]
+	if last == 0 && l != f.main {
+		l.parts.close()
+		delete(f.lanes, l.feed)
+	}
 	delete(f.byKey, v.job.key)
 	if v.job.busy {
 		// What is still in the kernel would be sent again for minutes, and the
@@ -377,8 +454,8 @@ func (f *fan) lose(v *viewer, err error) {
 	} else {
 		v.sock.Close()
 	}
-	v.sub.Close()
 	f.srv.viewers.remove(v)
 	f.srv.logEnd(v, err)
+	f.srv.unsubscribe(v)
 	f.srv.viewers.release(v.host)
 }

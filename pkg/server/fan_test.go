@@ -124,41 +124,53 @@ func TestStuckViewersGetTheWholePictureWhicheverWayItWasSent(t *testing.T) {
 	}
 }
 
-// TestStalledViewerGetsAtMostTwoOldPictures reads, stalls, and reads again.
+// TestStalledViewerGetsAtMostTwoOldPictures reads, stalls, and reads again. What
+// comes then, up to the newest picture, sat in the sockets.
 func TestStalledViewerGetsAtMostTwoOldPictures(t *testing.T) {
-	r := start(t, Options{ViewerTimeout: 20 * time.Second})
-	const size = 100_000
-	data := strings.Repeat("x", size)
-	r.hub.Publish(picture(data))
-	conn := dial(t, r.addr)
-	// What the viewer's own side takes while it stalls is not ours to bound.
-	if err := conn.(*net.TCPConn).SetReadBuffer(16 << 10); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := io.WriteString(conn, getVideo); err != nil {
-		t.Fatal(err)
-	}
-	r.viewing(t, 1)
-	for range 30 {
-		r.hub.Publish(picture(data))
-		moves(func() bool { return r.Stream().Viewers[0].Frames >= r.hub.Latest().Seq })
-		if r.Stream().Viewers[0].Frames+3 < r.hub.Latest().Seq {
-			break
+	// The kernel is left 64 KiB for what is under way; that is more than two small ones.
+	for size, limit := range map[int]int{30_000: 5, 56_000: 3, 100_000: 2, 400_000: 2} {
+		for name, request := range map[string]string{"plain": getVideo, "advance": get("advance_headers=1"), "sized": get("advance_headers=sized")} {
+			t.Run(fmt.Sprint(size, " ", name), func(t *testing.T) {
+				r := start(t, Options{ViewerTimeout: 20 * time.Second})
+				number := func(i int) string { return fmt.Sprintf("%08d%s", i, strings.Repeat("x", size-8)) }
+				r.hub.Publish(picture(number(1)))
+				v := &client{conn: dial(t, r.addr)}
+				if size <= 56_000 {
+					// What the viewer's own side takes while it stalls is not ours to bound.
+					if err := v.conn.(*net.TCPConn).SetReadBuffer(16 << 10); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if _, err := io.WriteString(v.conn, request); err != nil {
+					t.Fatal(err)
+				}
+				v.parts = readParts(v.conn)
+				eventually(t, "it is a viewer", func() bool { return len(r.Stream().Viewers) == 1 })
+				published := 1
+				for sent := uint64(0); published < 40; {
+					published++
+					r.hub.Publish(picture(number(published)))
+					if moves(func() bool { return r.Stream().Viewers[0].Frames > sent }) {
+						sent = r.Stream().Viewers[0].Frames
+					} else if published > 6 {
+						break
+					}
+				}
+				old := map[string]bool{}
+				for {
+					p := v.next(t)
+					got := string(p.Data[:8])
+					if got == fmt.Sprintf("%08d", published) {
+						break
+					}
+					old[got] = true
+				}
+				t.Logf("%d old pictures of %d", len(old), published)
+				if len(old) > limit {
+					t.Errorf("%d old pictures before the newest", len(old))
+				}
+			})
 		}
-	}
-	published := r.hub.Latest().Seq
-	v := &client{conn: conn, parts: readParts(conn)}
-	old := 0
-	for {
-		p := v.next(t)
-		if p.Header.Get("X-Sequence") == fmt.Sprint(published) {
-			break
-		}
-		old++
-	}
-	t.Logf("%d old pictures of %d", old, published)
-	if old > 3 { // the one it was in the middle of, and two
-		t.Errorf("%d old pictures before the newest", old)
 	}
 }
 

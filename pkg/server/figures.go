@@ -2,6 +2,7 @@ package server
 
 import (
 	"errors"
+	"os"
 	"sync/atomic"
 	"time"
 
@@ -15,11 +16,11 @@ import (
 type figures struct {
 	// published is from a picture's capture to its publication, noted once per
 	// picture that is sent; handed is from there to the moment when the kernel
-	// has the last byte for a viewer.
-	published, handed metrics.Histogram
+	// has the last byte for a viewer; whole is both.
+	published, handed, whole metrics.Histogram
 	// Ended viewers and refused ones, by cause.
-	finished, left, timedOut, failed    atomic.Uint64
-	refusedTotal, refusedHost, stopping atomic.Uint64
+	finished, left, reset, timedOut, failed          atomic.Uint64
+	refusedTotal, refusedHost, refusedLook, stopping atomic.Uint64
 }
 
 // ended counts the end of a viewer; err is nil after the final picture.
@@ -29,11 +30,34 @@ func (f *figures) ended(err error) {
 		f.finished.Add(1)
 	case errors.Is(err, errLeft):
 		f.left.Add(1)
-	case errors.Is(err, errTimedOut):
+	case errors.Is(err, errTimedOut), isTimeout(err):
 		f.timedOut.Add(1)
+	case isReset(err):
+		f.reset.Add(1)
 	default:
 		f.failed.Add(1)
 	}
+}
+
+// isTimeout reports whether the kernel gave the connection up.
+func isTimeout(err error) bool {
+	var t interface{ Timeout() bool }
+	return errors.As(err, &t) && t.Timeout()
+}
+
+// isReset reports whether the peer ended the connection while there was something
+// left to send: a browser that closes a tab does. Error numbers belong to device;
+// their texts are package syscall's own, and the same on all systems it runs on.
+func isReset(err error) bool {
+	var call *os.SyscallError
+	if !errors.As(err, &call) {
+		return false
+	}
+	switch call.Err.Error() {
+	case "connection reset by peer", "broken pipe":
+		return true
+	}
+	return false
 }
 
 // metrics answers with all figures as Prometheus wants them.
@@ -74,9 +98,9 @@ func (s *Server) metrics(c *fiber.Ctx) error {
 	gauge("webgear_viewers", "Viewers at the moment.", float64(sums.now))
 	count("webgear_viewers_total", "Viewers ever.", "", sums.total)
 	count("webgear_viewers_ended_total", "Viewers that ended.", "finished", s.figures.finished.Load(), "left", s.figures.left.Load(),
-		"timed_out", s.figures.timedOut.Load(), "failed", s.figures.failed.Load())
+		"reset", s.figures.reset.Load(), "timed_out", s.figures.timedOut.Load(), "failed", s.figures.failed.Load())
 	count("webgear_viewers_refused_total", "Viewers that were refused.", "limit", s.figures.refusedTotal.Load(),
-		"address_limit", s.figures.refusedHost.Load(), "stopping", s.figures.stopping.Load())
+		"address_limit", s.figures.refusedHost.Load(), "rendition_limit", s.figures.refusedLook.Load(), "stopping", s.figures.stopping.Load())
 	count("webgear_viewer_frames_total", "Pictures sent to viewers.", "", sums.Frames)
 	count("webgear_viewer_bytes_total", "Bytes sent to viewers.", "", sums.Bytes)
 	count("webgear_viewer_frames_dropped_total", "Pictures that viewers did not get.", "slow", sums.Dropped, "wanted_fewer", sums.Skipped)
@@ -85,6 +109,12 @@ func (s *Server) metrics(c *fiber.Ctx) error {
 	p.Histogram("webgear_publish_delay_seconds", &s.figures.published)
 	p.Family("webgear_send_delay_seconds", "histogram", "From publication to the last byte handed to the kernel, per viewer.")
 	p.Histogram("webgear_send_delay_seconds", &s.figures.handed)
+	p.Family("webgear_total_delay_seconds", "histogram", "From capture to the last byte handed to the kernel, per viewer.")
+	p.Histogram("webgear_total_delay_seconds", &s.figures.whole)
+	renditions := s.renditions.list()
+	gauge("webgear_renditions", "Versions of the picture in other sizes or qualities.", float64(len(renditions)))
+	p.Family("webgear_rendition_seconds", "histogram", "How long it takes to make a picture of another size or quality.")
+	p.Histogram("webgear_rendition_seconds", &s.renditions.took)
 
 	c.Set(fiber.HeaderContentType, metrics.ContentType)
 	c.Set(fiber.HeaderCacheControl, "no-store")

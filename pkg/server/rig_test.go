@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/tls"
 	"io"
 	"log/slog"
 	"mime/multipart"
@@ -48,6 +49,8 @@ type rig struct {
 	hub  *fanout.Hub
 	addr string
 	log  *logBuffer
+	// client is how to talk to it over TLS, or nil.
+	client *tls.Config
 	// stop ends Run as main does it, and returns how long that took.
 	stop func() time.Duration
 }

@@ -3,7 +3,6 @@ package server
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"os"
 	"slices"
@@ -47,6 +46,21 @@ func (s *Server) video(ctx context.Context, c *fiber.Ctx) error {
 	if err != nil {
 		return s.fail(c, fiber.StatusBadRequest, "", err.Error())
 	}
+	feed := &s.original
+	if wish.look != (look{}) {
+		r, refusal := s.renditions.use(wish.look)
+		if r == nil {
+			s.figures.refusedLook.Add(1)
+			return unavailable(c, "10", refusal)
+		}
+		feed = &r.feed
+	}
+	watching := false
+	defer func() {
+		if !watching {
+			s.releaseFeed(feed)
+		}
+	}()
 	host := c.Context().RemoteIP().String()
 	switch s.viewers.admit(host, s.opts.MaxViewers, s.opts.MaxViewersPerAddress) {
 	case refusedStopping:
@@ -70,55 +84,59 @@ func (s *Server) video(ctx context.Context, c *fiber.Ctx) error {
 		head:      mjpeg.AppendHead(nil, c.Context().Request.Header.IsHTTP11(), extra...),
 		host:      host,
 		key:       wish.key,
-		advance:   wish.advance,
+		feed:      feed,
+		advance:   wish.advance == unsizedAdvance,
 		pace:      pace{interval: wish.interval},
 	}
-	if v.advance {
+	switch wish.advance {
+	case unsizedAdvance:
 		v.head = mjpeg.AppendAdvance(v.head)
+	case sizedAdvance:
+		v.ahead = &mjpeg.Ahead{Filler: &mjpeg.Filler{}}
+	case noAdvance:
 	}
+	watching = true
 	c.Context().HijackSetNoResponse(true)
 	c.Context().Hijack(func(conn net.Conn) {
 		// Below fasthttp's wrapper is the connection itself.
 		if w, ok := conn.(interface{ UnsafeConn() net.Conn }); ok {
 			conn = w.UnsafeConn()
 		}
-		v.sub = s.opts.Hub.Subscribe()
+		s.subscribe(ctx, v)
 		if s.fan != nil && s.fan.take(v, conn) {
 			return // with its memory: fasthttp keeps 12 KiB per request that is being handled
 		}
 		defer s.viewers.release(host)
-		defer v.sub.Close()
+		defer s.unsubscribe(v)
 		v.conn = conn
 		s.serveViewer(ctx, v)
 	})
 	return nil
 }
 
-// wish is what a viewer asks for in its query.
-type wish struct {
-	interval time.Duration // between pictures; 0 takes all
-	key      string
-	advance  bool
+// subscribe gives v its place at its feed.
+func (s *Server) subscribe(ctx context.Context, v *viewer) {
+	if r := v.feed.rendition; r != nil {
+		r.watch(ctx, v)
+		return
+	}
+	v.sub = v.feed.hub.Subscribe()
 }
 
-// parseWish reads ?fps=, ?key= and ?advance_headers=. Other arguments are for other
-// servers, or against caches, and mean nothing.
-func parseWish(c *fiber.Ctx) (wish, error) {
-	w := wish{key: shorten(strings.Clone(c.Query("key")), 64)}
-	switch c.Query("advance_headers") {
-	case "1", "true", "yes":
-		w.advance = true
+// unsubscribe undoes subscribe, and gives up the feed.
+func (s *Server) unsubscribe(v *viewer) {
+	v.sub.Close()
+	if r := v.feed.rendition; r != nil {
+		r.leave(v)
 	}
-	if text := c.Query("fps"); text != "" {
-		fps, err := strconv.ParseFloat(text, 64)
-		if err != nil || !(fps == 0 || fps >= 0.1 && fps <= 1000) {
-			return w, fmt.Errorf("fps=%s: use 0.1 to 1000 pictures per second, or 0 for all", shorten(strings.Clone(text), 20))
-		}
-		if fps > 0 {
-			w.interval = time.Duration(float64(time.Second) / fps)
-		}
+	s.releaseFeed(v.feed)
+}
+
+// releaseFeed gives up a feed that was asked for.
+func (s *Server) releaseFeed(f *feed) {
+	if f.rendition != nil {
+		s.renditions.release(f.rendition)
 	}
-	return w, nil
 }
 
 // unavailable answers that it may work later, after so many seconds.
@@ -195,7 +213,7 @@ func awaitEnd(conn net.Conn) error {
 func (s *Server) send(ctx context.Context, v *viewer) error {
 	out := &output{conn: v.conn, timeout: s.opts.ViewerTimeout}
 	head := v.head
-	if s.opts.Hub.Latest() == nil {
+	if v.feed.rendition != nil || v.feed.hub.Latest() == nil {
 		// The camera may take a while: let the client know that it is right here.
 		n, err := out.write(time.Now(), head)
 		v.bytes.Add(uint64(n))
@@ -218,8 +236,13 @@ func (s *Server) send(ctx context.Context, v *viewer) error {
 			pieces = append(pieces, head)
 			head = nil
 		}
-		pieces = v.appendPart(pieces, s.encoded(frame), final)
+		part := s.encoded(v.feed, frame)
+		if v.ahead != nil {
+			v.ahead.Take(part, final)
+		}
+		pieces = v.appendPart(pieces, part, final)
 		now := time.Now()
+		v.took(frame, now)
 		n, err := out.write(now, pieces...)
 		v.bytes.Add(uint64(n))
 		if err != nil {
@@ -235,15 +258,17 @@ func (s *Server) send(ctx context.Context, v *viewer) error {
 // await waits for a picture that is newer than the last one and not too early.
 func (s *Server) await(ctx context.Context, v *viewer) (*device.Frame, bool, error) {
 	for {
-		changed := s.opts.Hub.Changed()
+		changed := v.feed.hub.Changed()
 		now := time.Now()
 		if !v.pace.ready(now) {
 			v.sub.Skip()
 		}
 		if frame, final, err := v.sub.Take(); frame != nil || err != nil {
+			v.want(never)
 			v.pace.took(now)
 			return frame, final, err
 		}
+		v.want(v.pace.next())
 		select {
 		case <-changed:
 		case <-ctx.Done():
@@ -254,6 +279,9 @@ func (s *Server) await(ctx context.Context, v *viewer) (*device.Frame, bool, err
 
 // appendPart appends the part as v wants it.
 func (v *viewer) appendPart(pieces [][]byte, e *mjpeg.Encoded, final bool) [][]byte {
+	if v.ahead != nil {
+		return v.ahead.AppendTo(pieces)
+	}
 	if v.advance {
 		return e.AppendAdvancedTo(pieces, final)
 	}
@@ -265,19 +293,17 @@ func (s *Server) delivered(v *viewer, frame *device.Frame, now time.Time) {
 	// The first picture may be old: nobody sent it before the viewer came.
 	if v.frames.Load() > 0 {
 		s.figures.handed.Observe(now.Sub(frame.PublishedAt))
+		s.figures.whole.Observe(now.Sub(frame.CapturedAt))
 	}
 	v.frames.Add(1)
 	v.rate.count(now)
+	v.handed(frame, now)
 }
 
-// encoded returns the part of frame, which is made once for all viewers. When
-// two of them ask first, one result wins and both are right.
-func (s *Server) encoded(frame *device.Frame) *mjpeg.Encoded {
-	if e := s.part.Load(); e != nil && e.Frame == frame {
-		return e
-	}
-	e := mjpeg.Encode(frame)
-	if old := s.part.Swap(e); old == nil || old.Frame != frame {
+// encoded returns the part of a frame of the feed.
+func (s *Server) encoded(f *feed, frame *device.Frame) *mjpeg.Encoded {
+	e, isNew := f.encoded(frame)
+	if isNew && f.rendition == nil {
 		s.figures.published.Observe(frame.PublishedAt.Sub(frame.CapturedAt))
 	}
 	return e
@@ -288,6 +314,28 @@ type output struct {
 	conn    net.Conn
 	timeout time.Duration
 	joined  []byte
+	fitted  int // bytes that the kernel's buffer was sized for
+}
+
+// minSendBuffer is the least the kernel may hold for a viewer, in bytes, as for
+// the sockets of the fan.
+const minSendBuffer = 64 << 10
+
+// fit bounds what the kernel holds for the viewer to a little more than one
+// message of size bytes, where there is a socket below. Linux doubles what it is
+// asked for (man 7 socket, SO_SNDBUF).
+func (o *output) fit(size int) {
+	if size <= o.fitted && size > o.fitted/3 {
+		return
+	}
+	o.fitted = size + size/4
+	conn := o.conn
+	if w, ok := conn.(interface{ NetConn() net.Conn }); ok { // as tls.Conn has it
+		conn = w.NetConn()
+	}
+	if s, ok := conn.(interface{ SetWriteBuffer(bytes int) error }); ok {
+		_ = s.SetWriteBuffer(max(o.fitted, minSendBuffer) / 2) // best effort: the kernel's own size works, with more delay
+	}
 }
 
 // write sends all pieces with one call; TLS and the like would make a packet of
@@ -300,6 +348,7 @@ func (o *output) write(now time.Time, pieces ...[]byte) (int, error) {
 	for _, p := range pieces {
 		o.joined = append(o.joined, p...)
 	}
+	o.fit(len(o.joined))
 	return o.conn.Write(o.joined)
 }
 

@@ -7,7 +7,8 @@
 //
 // [Server.Run] owns every goroutine: the sender of all viewers with a bare socket
 // and the one that watches their connections; two for every other viewer, such
-// as over TLS; and those of the HTTP library. All methods may be called from any
+// as over TLS; one for every rendition that is watched; and those of the HTTP
+// library. All methods may be called from any
 // goroutine.
 package server
 
@@ -28,7 +29,6 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/webgear-pi/webgear/pkg/fanout"
-	"github.com/webgear-pi/webgear/pkg/mjpeg"
 	"github.com/webgear-pi/webgear/pkg/status"
 	"github.com/webgear-pi/webgear/web"
 )
@@ -90,6 +90,13 @@ type Options struct {
 	// them from one address; 0 means no bound. Who is too many gets 503.
 	MaxViewers           int
 	MaxViewersPerAddress int
+	// MaxRenditions bounds how many different wishes for ?quality= and ?width= are
+	// met at the same time; 0 means 4. Who wants one more gets 503.
+	MaxRenditions int
+	// Rendition prepares what meets such a wish: pictures of a quality of 10 to 90
+	// and a width in pixels, of which one may be 0 for no wish. It is never asked
+	// for pictures that are wider than the source's. nil means encode.Transcoder.
+	Rendition func(quality, width int) (Rendition, error)
 	// SkipPages leaves out the page and the static files, and answers every
 	// error in JSON.
 	SkipPages bool
@@ -111,8 +118,9 @@ type Server struct {
 	// fan sends to the viewers with a bare socket; nil where the kernel has not
 	// what it needs. Set by Run.
 	fan *fan
-	// part is the newest picture with its part header, shared by all viewers.
-	part atomic.Pointer[mjpeg.Encoded]
+	// original is the pictures as they come, renditions are others made of them.
+	original   feed
+	renditions *renditions
 	// conns are the connections that fasthttp holds.
 	conns connections
 }
@@ -130,6 +138,10 @@ func New(o Options) (*Server, error) {
 	}
 	if o.ViewerTimeout == 0 {
 		o.ViewerTimeout = 10 * time.Second
+	}
+	if o.MaxViewers < 0 || o.MaxViewersPerAddress < 0 || o.MaxRenditions < 0 {
+		return nil, fmt.Errorf("http server: limits of %d viewers, %d per address and %d renditions: must not be negative",
+			o.MaxViewers, o.MaxViewersPerAddress, o.MaxRenditions)
 	}
 	if o.ViewerTimeout < 0 {
 		return nil, fmt.Errorf("http server: viewer timeout %s: must not be negative", o.ViewerTimeout)
@@ -152,7 +164,12 @@ func New(o Options) (*Server, error) {
 	if o.Assets == nil {
 		o.Assets = web.Data()
 	}
-	s := &Server{opts: o, log: o.Logger, pages: newPages(o.Assets, o.Logger), startedAt: time.Now()}
+	s := &Server{opts: o, log: o.Logger, pages: newPages(o.Assets, o.Logger), startedAt: time.Now(), original: feed{hub: o.Hub}}
+	s.renditions = newRenditions(o, func(f *feed) {
+		if s.fan != nil {
+			s.fan.tell(f)
+		}
+	})
 	s.app = s.newApp()
 	return s, nil
 }
@@ -184,7 +201,11 @@ func checkVideoPath(p string) error {
 // Stream describes the viewers.
 func (s *Server) Stream() status.Stream {
 	viewers, total := s.viewers.list(time.Now())
-	return status.Stream{Viewers: viewers, ViewersTotal: total, Snapshots: s.snapshots.Load()}
+	stream := status.Stream{Viewers: make([]status.Viewer, 0, len(viewers)), ViewersTotal: total, Snapshots: s.snapshots.Load()}
+	for _, v := range viewers {
+		stream.Viewers = append(stream.Viewers, v.Viewer)
+	}
+	return stream
 }
 
 // Run serves ln until ctx ends, and closes it. Then it waits up to a second for
@@ -195,6 +216,7 @@ func (s *Server) Run(ctx context.Context, ln net.Listener) error {
 	// Viewers outlive ctx by the grace time.
 	viewersCtx, cutViewers := context.WithCancel(context.WithoutCancel(ctx))
 	var sending sync.WaitGroup
+	defer s.renditions.end()
 	defer sending.Wait()
 	defer cutViewers() // before the wait: the fan ends with it
 	if fan, err := newFan(s); err != nil {

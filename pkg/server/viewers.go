@@ -9,8 +9,10 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/webgear-pi/webgear/device"
 	"github.com/webgear-pi/webgear/device/netsend"
 	"github.com/webgear-pi/webgear/pkg/fanout"
+	"github.com/webgear-pi/webgear/pkg/mjpeg"
 	"github.com/webgear-pi/webgear/pkg/status"
 )
 
@@ -25,8 +27,10 @@ type viewer struct {
 	key       string // what it calls itself
 	since     time.Time
 	head      []byte // what comes before the first part
-	advance   bool   // part headers are sent in advance
-	pace      pace   // its sender's own
+	feed      *feed
+	advance   bool         // part headers are sent in advance, without the length
+	ahead     *mjpeg.Ahead // part headers are sent in advance, with a length; its sender's own, or nil
+	pace      pace         // its sender's own
 	sub       *fanout.Subscriber
 	// One of the two: a bare socket is served by the fan, any other connection
 	// by a goroutine of its own.
@@ -37,6 +41,9 @@ type viewer struct {
 	frames atomic.Uint64
 	bytes  atomic.Uint64
 	rate   rate
+	lag    lag
+	// wants is from when on it takes pictures of a rendition, in Unix nanoseconds.
+	wants atomic.Int64
 }
 
 func (v *viewer) status(now time.Time) status.Viewer {
@@ -52,6 +59,42 @@ func (v *viewer) status(now time.Time) status.Viewer {
 		Bytes:     v.bytes.Load(),
 		FPS:       v.rate.perSecond(now),
 	}
+}
+
+// lag is how far a viewer is behind. One goroutine writes, any may read.
+type lag struct {
+	last  atomic.Int64  // from publication to the last byte handed over, of the last picture, in nanoseconds
+	taken atomic.Int64  // when the picture in progress was published, in Unix nanoseconds; 0 when there is none
+	seq   atomic.Uint64 // of the last picture that was handed over
+}
+
+// took notes that a picture is being sent.
+func (v *viewer) took(frame *device.Frame, now time.Time) {
+	published := frame.PublishedAt
+	if published.IsZero() || published.Before(v.since) {
+		published = now // nobody sent it before the viewer came
+	}
+	v.lag.taken.Store(published.UnixNano())
+}
+
+// handed notes that the kernel has all of it.
+func (v *viewer) handed(frame *device.Frame, now time.Time) {
+	v.lag.last.Store(max(0, now.UnixNano()-v.lag.taken.Swap(0)))
+	v.lag.seq.Store(frame.Seq)
+}
+
+// behind returns how late the viewer's last picture was, or the one that is being
+// sent already is, and how many newer ones there are meanwhile.
+func (v *viewer) behind(now time.Time) (delay time.Duration, frames uint64) {
+	delay = time.Duration(v.lag.last.Load())
+	taken := v.lag.taken.Load()
+	if taken == 0 {
+		return delay, 0 // it has all that it wanted
+	}
+	if newest := v.feed.hub.Latest(); newest != nil && newest.Seq > v.lag.seq.Load() {
+		frames = newest.Seq - v.lag.seq.Load()
+	}
+	return max(delay, now.Sub(time.Unix(0, taken))), frames
 }
 
 // registry knows the viewers. Its zero value is ready.
@@ -193,14 +236,14 @@ func (r *registry) cut() {
 }
 
 // list describes all viewers, oldest first.
-func (r *registry) list(now time.Time) (viewers []status.Viewer, total uint64) {
+func (r *registry) list(now time.Time) (viewers []viewerState, total uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	viewers = make([]status.Viewer, 0, len(r.viewers))
+	viewers = make([]viewerState, 0, len(r.viewers))
 	for _, v := range r.viewers {
-		viewers = append(viewers, v.status(now))
+		viewers = append(viewers, v.state(now))
 	}
-	slices.SortFunc(viewers, func(a, b status.Viewer) int { return cmp.Compare(a.ID, b.ID) })
+	slices.SortFunc(viewers, func(a, b viewerState) int { return cmp.Compare(a.ID, b.ID) })
 	return viewers, r.total
 }
 
@@ -215,6 +258,14 @@ type pace struct {
 // so a camera that is a little early or late does not make pictures uneven.
 func (p *pace) ready(now time.Time) bool {
 	return p.interval == 0 || !now.Before(p.due.Add(-p.interval/2))
+}
+
+// next returns from when on ready reports true, in Unix nanoseconds.
+func (p *pace) next() int64 {
+	if p.interval == 0 || p.due.IsZero() {
+		return 0
+	}
+	return p.due.Add(-p.interval / 2).UnixNano()
 }
 
 // took notes that a picture went.

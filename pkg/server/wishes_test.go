@@ -3,6 +3,7 @@ package server
 import (
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -188,5 +189,121 @@ func TestManyArriveAtOnce(t *testing.T) {
 		if err := <-done; err != nil {
 			t.Error(fmt.Errorf("no picture: %w", err))
 		}
+	}
+}
+
+func TestLengthsInAdvanceOnTheWire(t *testing.T) {
+	r := start(t, Options{})
+	r.hub.Publish(picture(strings.Repeat("a", 2000)))
+	v := watch(t, r.addr, get("advance_headers=sized"))
+	r.viewing(t, 1)
+	r.hub.Publish(picture(strings.Repeat("b", 2100)))
+	eventually(t, "it is sent", func() bool { return r.Stream().Viewers[0].Frames == 2 })
+	r.hub.Publish(picture(strings.Repeat("c", 9000))) // more than there is room for
+	eventually(t, "it is sent", func() bool { return r.Stream().Viewers[0].Frames == 3 })
+	r.hub.Close(picture("d"))
+	var got []string
+	for {
+		p, err := v.parts.Next()
+		if err != nil {
+			if err != io.EOF { //nolint:errorlint // the interface says so
+				t.Error(err)
+			}
+			break
+		}
+		if p.Header.Get("Content-Length") != fmt.Sprint(len(p.Data)) {
+			t.Errorf("%d bytes, %q promised", len(p.Data), p.Header.Get("Content-Length"))
+		}
+		data := strings.TrimRight(string(p.Data), "\x00")
+		got = append(got, fmt.Sprint(data[:1], len(data)))
+	}
+	if want := "a2000 b2100 b2100 c9000 d1"; strings.Join(got, " ") != want {
+		t.Errorf("got %v, want %s", got, want)
+	}
+}
+
+// TestPicturesOfABlinkBrowserHaveHeadersInAdvance looks at who asks: an <img>, a
+// script, somebody who says what he wants.
+func TestPicturesOfABlinkBrowserHaveHeadersInAdvance(t *testing.T) {
+	const (
+		chrome  = "User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36\r\n"
+		firefox = "User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0\r\n"
+		image   = "Accept: image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8\r\n"
+	)
+	r := start(t, Options{})
+	r.hub.Publish(picture("x"))
+	for name, tt := range map[string]struct {
+		query, fields string
+		advance       bool
+	}{
+		"an img of Chrome":                  {"", chrome + image, true},
+		"a script in Chrome":                {"", chrome + "Accept: */*\r\n", false},
+		"an img of Chrome that declines":    {"?advance_headers=0", chrome + image, false},
+		"an img of Firefox":                 {"", firefox + image, false},
+		"a page of Chrome with the picture": {"", chrome + "Accept: text/html,image/*\r\n", false},
+	} {
+		p := watch(t, r.addr, "GET /video"+tt.query+" HTTP/1.1\r\nHost: cam\r\n"+tt.fields+"\r\n").next(t)
+		if got := p.Header.Get("Content-Length") == ""; got != tt.advance {
+			t.Errorf("%s: header %v", name, p.Header)
+		}
+	}
+}
+
+func TestViewersThatResetTheConnectionAreNoFailures(t *testing.T) {
+	r := start(t, Options{})
+	r.hub.Publish(picture("x"))
+	for range 3 {
+		v := watch(t, r.addr, getVideo)
+		v.next(t)
+		if err := v.conn.(*net.TCPConn).SetLinger(0); err != nil {
+			t.Fatal(err)
+		}
+		_ = v.conn.Close()
+		eventually(t, "it is gone", func() bool { return len(r.Stream().Viewers) == 0 })
+	}
+	body := raw(t, r.addr, "GET /metrics HTTP/1.1").body
+	for _, want := range []string{`webgear_viewers_ended_total{cause="reset"} 3`, `webgear_viewers_ended_total{cause="failed"} 0`} {
+		if !strings.Contains(body, "\n"+want+"\n") {
+			t.Errorf("%q is missing in\n%s", want, body)
+		}
+	}
+}
+
+func TestLagOfAViewerThatIsStuckGrows(t *testing.T) {
+	r := start(t, Options{ViewerTimeout: 20 * time.Second})
+	r.hub.Publish(picture("x"))
+	v := watch(t, r.addr, getVideo)
+	v.next(t)
+	eventually(t, "who has all is not behind", func() bool {
+		s := r.stream().Viewers[0]
+		return s.LagMS < 5000 && s.FramesBehind == 0
+	})
+	for range 4 {
+		r.hub.Publish(picture(strings.Repeat("x", 16<<20))) // more than the sockets hold
+	}
+	eventually(t, "it is late", func() bool {
+		s := r.stream().Viewers[0]
+		return s.LagMS > 50 && s.FramesBehind == 4
+	})
+}
+
+func TestSnapshotOfACameraThatIsAsleepIsFresh(t *testing.T) {
+	for _, query := range []string{"", "?fresh=1", "?max_delay=1000", "?max_delay=0"} {
+		t.Run(query, func(t *testing.T) {
+			r := start(t, Options{Snapshot: func() status.Snapshot { return status.Snapshot{Camera: status.Camera{State: status.Asleep}} }})
+			r.hub.Publish(picture("old")) // of long ago
+			got := make(chan answer)
+			go func() { got <- raw(t, r.addr, "GET /snapshot"+query+" HTTP/1.1") }()
+			eventually(t, "the camera is wanted", r.hub.Watched)
+			fresh := picture("fresh")
+			fresh.CapturedAt = time.Now()
+			r.hub.Publish(fresh)
+			if a := <-got; a.body != "fresh" {
+				t.Errorf("got %d %q", a.StatusCode, a.body)
+			}
+			if r.hub.Watched() {
+				t.Error("the camera may not sleep again")
+			}
+		})
 	}
 }

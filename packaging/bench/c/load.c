@@ -1,14 +1,16 @@
 // Many viewers in one thread, who read everything and measure.
 //
-//   load PORT VIEWERS WARMUP_SECONDS SECONDS
+//   load PORT VIEWERS WARMUP_SECONDS SECONDS [STALLED [PATH]]
 //
-// All connect at once. Lines to standard output:
+// All connect at once; so do STALLED others, who ask for PATH too and then read
+// nothing. Lines to standard output:
 //
 //   begin                        the warm-up is over
 //   end                          the measurement is over
 //   frames N lost N p50 µs p99 µs first50 µs firstmax µs ended N
 //
-// Delay is from X-Timestamp to the last byte of the picture; first is from the
+// Delay is from the time in the picture, "bench SECONDS SEQUENCE", or else in
+// X-Timestamp, to the last byte of the picture; first is from the
 // connect to the last byte of the first picture; lost counts gaps in X-Sequence.
 #define _GNU_SOURCE
 #include <errno.h>
@@ -24,11 +26,13 @@
 #include <unistd.h>
 
 struct conn {
-	int fd, asked;
+	int fd, asked, stamped;
 	int64_t began, first; // µs
 	long left;            // of the picture
 	double stamp;
 	long seq;
+	char probe[128]; // the beginning of the picture
+	size_t probed;
 	char header[4096];
 	size_t have;
 };
@@ -50,6 +54,16 @@ static int64_t now(void)
 static void done(struct conn *c)
 {
 	int64_t t = now();
+	char *mark = memmem(c->probe, c->probed, "bench ", 6);
+	double stamp;
+	long seq;
+	if (mark && sscanf(mark, "bench %lf %ld", &stamp, &seq) == 2) {
+		if (measuring && c->seq && c->stamped)
+			lost += seq - c->seq - 1;
+		c->stamp = stamp;
+		c->seq = seq;
+		c->stamped = 1;
+	}
 	if (!c->first)
 		c->first = t - c->began;
 	if (measuring && ndelays < MAXDELAYS) {
@@ -63,6 +77,10 @@ static void take(struct conn *c, const char *b, size_t n)
 	while (n > 0) {
 		if (c->left > 0) {
 			size_t k = (size_t)c->left < n ? (size_t)c->left : n;
+			size_t room = sizeof c->probe - 1 - c->probed, some = k < room ? k : room;
+			memcpy(c->probe + c->probed, b, some);
+			c->probed += some;
+			c->probe[c->probed] = 0;
 			b += k;
 			n -= k;
 			if ((c->left -= k) == 0)
@@ -89,13 +107,16 @@ static void take(struct conn *c, const char *b, size_t n)
 		if (!p || p > end)
 			continue; // the response's own header
 		c->left = atol(p + 16);
+		c->probed = 0;
 		p = strstr(c->header, "X-Timestamp: ");
 		c->stamp = p ? atof(p + 13) : 0;
 		p = strstr(c->header, "X-Sequence: ");
-		long seq = p ? atol(p + 12) : 0;
-		if (measuring && c->seq)
-			lost += seq - c->seq - 1;
-		c->seq = seq;
+		if (p && !c->stamped) {
+			long seq = atol(p + 12);
+			if (measuring && c->seq)
+				lost += seq - c->seq - 1;
+			c->seq = seq;
+		}
 	}
 }
 
@@ -107,8 +128,11 @@ static int byvalue(const void *a, const void *b)
 
 int main(int argc, char **argv)
 {
-	if (argc != 5)
+	if (argc < 5 || argc > 7)
 		return 2;
+	int stalled = argc > 5 ? atoi(argv[5]) : 0;
+	char request[512];
+	size_t request_size = snprintf(request, sizeof request, "GET %s HTTP/1.1\r\nHost: bench\r\n\r\n", argc > 6 ? argv[6] : "/video");
 	int n = atoi(argv[2]);
 	double warm = atof(argv[3]), span = atof(argv[4]);
 	conns = calloc(n, sizeof *conns);
@@ -116,6 +140,13 @@ int main(int argc, char **argv)
 	static char buf[256 << 10];
 	int ep = epoll_create1(0);
 	struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(atoi(argv[1])), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	for (int i = 0; i < stalled; i++) {
+		int fd = socket(AF_INET, SOCK_STREAM, 0);
+		if (connect(fd, (struct sockaddr *)&a, sizeof a) || write(fd, request, request_size) < 0) {
+			perror("stalled");
+			return 1;
+		}
+	}
 	for (int i = 0; i < n; i++) {
 		struct conn *c = &conns[i];
 		c->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
@@ -142,8 +173,7 @@ int main(int argc, char **argv)
 		for (int i = 0; i < k; i++) {
 			struct conn *c = &conns[events[i].data.u32];
 			if (!c->asked) {
-				static const char request[] = "GET /video HTTP/1.1\r\nHost: bench\r\n\r\n";
-				if (write(c->fd, request, sizeof request - 1) < 0) {
+				if (write(c->fd, request, request_size) < 0) {
 					perror("request");
 					return 1;
 				}
