@@ -37,7 +37,7 @@ done
 cp "$tree/lib/modules/$version"/modules.{builtin,builtin.modinfo,order} "$modules/"
 if [ -d "${EXTRA_MODULES:-/nonexistent}" ]; then
   mkdir -p "$modules/extra"
-  cp "$EXTRA_MODULES"/*.ko "$modules/extra/"
+  find "$EXTRA_MODULES" -maxdepth 1 -name "*.ko" -exec cp {} "$modules/extra/" \;
 fi
 depmod -b "$work" "$version"
 

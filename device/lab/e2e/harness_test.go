@@ -274,8 +274,26 @@ func (d *daemon) get(t *testing.T, path string) (status int, body []byte) {
 	return resp.StatusCode, body
 }
 
+// counters are the daemon's counts of pictures and failures, by name.
+func (d *daemon) counters(t *testing.T) map[string]uint64 {
+	t.Helper()
+	var state struct {
+		Camera struct {
+			Counters map[string]uint64 `json:"counters"`
+		} `json:"camera"`
+	}
+	code, body := d.get(t, "/state")
+	if err := json.Unmarshal(body, &state); code != http.StatusOK || err != nil {
+		t.Fatalf("/state: status %d, %v", code, err)
+	}
+	return state.Camera.Counters
+}
+
 // resources are what must not grow.
-type resources struct{ files, threads, goroutines int }
+type resources struct {
+	files, threads, goroutines int
+	memory                     int // bytes that are resident
+}
 
 func (d *daemon) resources(t *testing.T) resources {
 	t.Helper()
@@ -299,6 +317,9 @@ func (d *daemon) resources(t *testing.T) resources {
 	lines := bufio.NewScanner(bytes.NewReader(status))
 	for lines.Scan() {
 		_, _ = fmt.Sscanf(lines.Text(), "Threads:\t%d", &r.threads)
+		if n, _ := fmt.Sscanf(lines.Text(), "VmRSS:\t%d kB", &r.memory); n == 1 {
+			r.memory <<= 10
+		}
 	}
 	return r
 }

@@ -8,6 +8,7 @@ import (
 	"image"
 	"image/jpeg"
 	"net/http"
+	"os"
 	"os/exec"
 	"strconv"
 	"strings"
@@ -111,7 +112,7 @@ func TestRawFormatsHaveTheRightColoursAndDecodeWithoutAMessage(t *testing.T) {
 	}
 	pictures := 100
 	if emulated() && !full() {
-		pictures = 30 // at 5 per second
+		pictures = 10 // at 5 per second
 	}
 	for _, format := range []string{"YUYV", "UYVY", "NV12", "RGB24"} {
 		t.Run(format, func(t *testing.T) {
@@ -128,6 +129,9 @@ func TestRawFormatsHaveTheRightColoursAndDecodeWithoutAMessage(t *testing.T) {
 			}
 			checkBars(t, img)
 			v.leave()
+			if os.Getenv("LAB_ARCH") == "arm64" {
+				return // its small root file system is without FFmpeg, which judges the same bytes on amd64
+			}
 
 			// Decoding costs more than the daemon does and must not starve it.
 			began := time.Now()

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"mime"
 	"mime/multipart"
 	"net/http"
@@ -24,6 +25,8 @@ import (
 // part is one picture as a viewer got it.
 type part struct {
 	at          time.Time // when its last byte was there
+	taken       time.Time // when the camera took it, as the daemon says
+	sequence    uint64    // counts what the daemon published
 	placeholder string
 	size        int
 	number      uint32 // of the camera's picture
@@ -87,6 +90,10 @@ func (v *viewer) leave() {
 
 func (v *viewer) add(header textproto.MIMEHeader, body []byte) {
 	p := part{at: time.Now(), placeholder: header.Get("X-Placeholder"), size: len(body)}
+	if seconds, err := strconv.ParseFloat(header.Get("X-Timestamp"), 64); err == nil {
+		p.taken = time.UnixMicro(int64(math.Round(seconds * 1e6)))
+	}
+	p.sequence, _ = strconv.ParseUint(header.Get("X-Sequence"), 10, 64) // 0 is what no picture has
 	if p.live() {
 		p.number, p.err = stamp.Check(body)
 	}
