@@ -333,7 +333,7 @@ func serve(ctx context.Context, port, size, fps string) error {
 	}
 	hub := fanout.New()
 	// Those who are stalled stay to the end, however long it takes.
-	srv, err := server.New(server.Options{Hub: hub, ViewerTimeout: time.Hour})
+	srv, err := server.New(server.Options{Hub: hub, Limits: server.Limits{ViewerTimeout: time.Hour}})
 	if err != nil {
 		return err
 	}

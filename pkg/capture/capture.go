@@ -26,6 +26,7 @@ import (
 	"maps"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/webgear-pi/webgear/device"
@@ -149,17 +150,22 @@ var (
 
 // Supervisor keeps pictures flowing. Make one with New and call Run once.
 type Supervisor struct {
-	cfg      Config
-	encoders *encoders
+	cfg atomic.Pointer[Config] // what it points to never changes
 	// wake tells the watch goroutine that its deadlines changed.
 	wake chan struct{}
 	// opened is closed after the first attempt, farewell after the last frame.
 	opened, farewell chan struct{}
 	// setting holds a value while somebody sets controls.
 	setting chan struct{}
+	// applied receives a value when the camera is to be opened with other settings.
+	applied chan struct{}
 
-	mu sync.Mutex // guards everything below
-	st status.Camera
+	mu       sync.Mutex // guards everything below
+	encoders *encoders
+	// settings counts the changes that take a reopening; opening is the count that
+	// the present attempt began with.
+	settings, opening uint64
+	st                status.Camera
 	// width, height and sampling are those of the last live picture, for
 	// placeholders.
 	width, height int
@@ -226,23 +232,28 @@ type session struct {
 	reopening bool
 }
 
+// complete fills in the defaults.
+func (c *Config) complete() {
+	if c.Quality == 0 {
+		c.Quality = encode.DefaultQuality
+	}
+	if c.Cores == 0 {
+		c.Cores = runtime.GOMAXPROCS(0)
+	}
+	c.OnDemand = c.OnDemand && c.Linger > 0
+}
+
 // New returns a supervisor that does nothing until Run.
 func New(cfg Config) *Supervisor {
-	if cfg.Quality == 0 {
-		cfg.Quality = encode.DefaultQuality
-	}
-	if cfg.Cores == 0 {
-		cfg.Cores = runtime.GOMAXPROCS(0)
-	}
-	cfg.OnDemand = cfg.OnDemand && cfg.Linger > 0
+	cfg.complete()
 	s := &Supervisor{
-		cfg:      cfg,
 		encoders: newEncoders(cfg.Encoders, cfg.Quality, cfg.Logger),
-		wake:     make(chan struct{}, 1), setting: make(chan struct{}, 1),
+		wake:     make(chan struct{}, 1), setting: make(chan struct{}, 1), applied: make(chan struct{}, 1),
 		opened: make(chan struct{}), farewell: make(chan struct{}),
 		width: cfg.Want.Width, height: cfg.Want.Height,
 		wanted: maps.Clone(cfg.Controls), warned: map[string]bool{},
 	}
+	s.cfg.Store(&cfg)
 	if s.wanted == nil {
 		s.wanted = map[string]device.ControlValue{}
 	}

@@ -11,7 +11,7 @@ import (
 func (s *Supervisor) card(cause status.Cause) Card {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	footer := s.cfg.Source
+	footer := s.config().Source
 	if i := s.st.Info; i != nil {
 		footer = i.Name + " · " + i.Path
 	}

@@ -50,7 +50,7 @@ func (s *Supervisor) SetControls(ctx context.Context, values map[string]device.C
 	case s.setting <- struct{}{}:
 		defer func() { <-s.setting }()
 	case <-ctx.Done():
-		return nil, &device.OpError{Op: "set controls", Path: s.cfg.Source, Err: context.Cause(ctx)}
+		return nil, &device.OpError{Op: "set controls", Path: s.config().Source, Err: context.Cause(ctx)}
 	}
 	ctl, of, err := s.controller(ctx, "set controls")
 	if err != nil {
@@ -110,7 +110,7 @@ func (s *Supervisor) asleepLocked() bool {
 // one that sleeps.
 func (s *Supervisor) controller(ctx context.Context, op string) (ctl device.Controller, of uint64, err error) {
 	fail := func(kind, err error) (device.Controller, uint64, error) {
-		return nil, 0, &device.OpError{Op: op, Path: s.cfg.Source, Kind: kind, Err: err}
+		return nil, 0, &device.OpError{Op: op, Path: s.config().Source, Kind: kind, Err: err}
 	}
 	var release func()
 	for {
@@ -130,7 +130,7 @@ func (s *Supervisor) controller(ctx context.Context, op string) (ctl device.Cont
 			return ctl, of, nil
 		}
 		if release == nil {
-			release = s.cfg.Hub.Want()
+			release = s.config().Hub.Want()
 			defer release()
 		}
 		select {
@@ -169,7 +169,7 @@ func (s *Supervisor) followControls(ctx context.Context, ctl device.Controller, 
 			s.sawControls(of, list)
 		case !failed:
 			failed = true
-			s.cfg.Logger.Debug("controls cannot be read", "err", err)
+			s.config().Logger.Debug("controls cannot be read", "err", err)
 		}
 		select {
 		case <-ctx.Done():
@@ -232,5 +232,5 @@ func (s *Supervisor) complain(ctx context.Context, id, what string, err error) {
 	if known || ctx.Err() != nil {
 		return
 	}
-	s.cfg.Logger.Warn("control cannot be applied", "control", id, "problem", what, "err", err)
+	s.config().Logger.Warn("control cannot be applied", "control", id, "problem", what, "err", err)
 }

@@ -17,21 +17,21 @@ import (
 // until then.
 func (s *Supervisor) restLocked(now time.Time) (wait time.Duration) {
 	ss := &s.session
-	if !s.cfg.OnDemand || s.st.State != status.Online || !ss.active || ss.ending || s.cfg.Hub.Watched() {
+	if !s.config().OnDemand || s.st.State != status.Online || !ss.active || ss.ending || s.config().Hub.Watched() {
 		return time.Hour // a change wakes the watch goroutine
 	}
-	idle := s.cfg.Hub.LastWatched()
+	idle := s.config().Hub.LastWatched()
 	if idle.Before(s.began) {
 		idle = s.began
 	}
-	if left := s.cfg.Linger - now.Sub(idle); left > 0 {
+	if left := s.config().Linger - now.Sub(idle); left > 0 {
 		return left
 	}
 	ss.ending = true
 	ss.cancel(errAsleep)
 	s.st.State, s.st.Cause, s.st.Error, s.st.Since = status.Asleep, nil, "", now
 	s.st.Counters.Sleeps++
-	s.cfg.Logger.Info("camera asleep", "linger_seconds", s.cfg.Linger.Seconds())
+	s.config().Logger.Info("camera asleep", "linger_seconds", s.config().Linger.Seconds())
 	s.changedLocked()
 	return time.Hour
 }
@@ -39,8 +39,8 @@ func (s *Supervisor) restLocked(now time.Time) (wait time.Duration) {
 // sleep waits until somebody wants pictures.
 func (s *Supervisor) sleep(ctx context.Context) {
 	for {
-		demand := s.cfg.Hub.Demand() // before the look, to miss nothing
-		if s.cfg.Hub.Watched() {
+		demand := s.config().Hub.Demand() // before the look, to miss nothing
+		if s.config().Hub.Watched() {
 			break
 		}
 		select {
@@ -52,7 +52,7 @@ func (s *Supervisor) sleep(ctx context.Context) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.woken = time.Now()
-	s.cfg.Logger.Debug("camera wakes", "asleep_seconds", time.Since(s.st.Since).Round(time.Millisecond).Seconds())
+	s.config().Logger.Debug("camera wakes", "asleep_seconds", time.Since(s.st.Since).Round(time.Millisecond).Seconds())
 	s.wakeWatch() // somebody is there to show the still to
 }
 

@@ -25,8 +25,12 @@ func (s *Supervisor) capture(ctx context.Context) error {
 		first()
 		switch {
 		case errors.Is(err, device.ErrEnded):
-			<-ctx.Done() // there is nothing to come back
-			return nil
+			select { // there is nothing to come back, unless there is another source
+			case <-ctx.Done():
+				return nil
+			case <-s.applied:
+				retry, reopen = minRetry, reopenAfter
+			}
 		case errors.Is(err, errAsleep):
 			s.sleep(ctx)
 			retry, reopen = minRetry, reopenAfter
@@ -46,7 +50,11 @@ func (s *Supervisor) capture(ctx context.Context) error {
 // attempt opens the camera and captures until that ends. delivered says whether
 // any valid picture came.
 func (s *Supervisor) attempt(ctx context.Context, isFirst bool, reopen time.Duration, started func()) (delivered bool, err error) {
-	cam, err := s.cfg.Open(ctx)
+	s.mu.Lock()
+	s.opening = s.settings
+	open := s.config().Open
+	s.mu.Unlock()
+	cam, err := open(ctx)
 	var following sync.WaitGroup
 	if err == nil {
 		of := s.setCamera(cam)
@@ -59,7 +67,7 @@ func (s *Supervisor) attempt(ctx context.Context, isFirst bool, reopen time.Dura
 	}
 	if cam != nil {
 		if cerr := cam.Close(); cerr != nil && ctx.Err() == nil {
-			s.cfg.Logger.Debug("camera not closed cleanly", "path", cam.Info().Path, "err", cerr)
+			s.config().Logger.Debug("camera not closed cleanly", "path", cam.Info().Path, "err", cerr)
 		}
 	}
 	following.Wait()
@@ -68,25 +76,29 @@ func (s *Supervisor) attempt(ctx context.Context, isFirst bool, reopen time.Dura
 
 // fatal says whether a first failure ends Run.
 func (s *Supervisor) fatal(err error) bool {
-	return slices.ContainsFunc(s.cfg.Fatal, func(kind error) bool { return errors.Is(err, kind) })
+	return slices.ContainsFunc(s.config().Fatal, func(kind error) bool { return errors.Is(err, kind) })
 }
 
-// pause waits for d or a change of the devices; true when it was a change.
+// pause waits for d or a change of the devices or settings; true when it was a
+// change.
 func (s *Supervisor) pause(ctx context.Context, d time.Duration) (changed bool) {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
 	case <-ctx.Done():
 	case <-t.C:
-	case <-s.cfg.Changes:
+	case <-s.config().Changes:
+		return true
+	case <-s.applied:
 		return true
 	}
 	return false
 }
 
 // stream captures from one open camera until it fails, is told to stop, or ctx
-// ends. of is what setCamera gave. delivered says whether any valid picture came. What it adds to following
-// ends soon after it returned, or when the camera is closed.
+// ends. of is what setCamera gave. delivered says whether any valid picture came.
+// What it adds to following ends soon after it returned, or when the camera is
+// closed.
 func (s *Supervisor) stream(ctx context.Context, cam device.Camera, of uint64, reopen time.Duration, started func(), following *sync.WaitGroup) (delivered bool, err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -94,7 +106,7 @@ func (s *Supervisor) stream(ctx context.Context, cam device.Camera, of uint64, r
 		s.applyControls(ctx, ctl, of)
 		following.Go(func() { s.followControls(ctx, ctl, of) })
 	}
-	granted, err := cam.Start(ctx, s.cfg.Want)
+	granted, err := cam.Start(ctx, s.config().Want)
 	if err != nil {
 		return false, err
 	}

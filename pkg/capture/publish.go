@@ -71,7 +71,7 @@ func (ss *session) measure(now time.Time, silent bool) {
 // sameLocked says whether a picture need not be shown because it is the same as
 // the one before.
 func (s *Supervisor) sameLocked(f *device.Frame, now time.Time) bool {
-	return s.sameRun < s.cfg.DropSame && s.st.State == status.Online && s.live != nil && s.shownCode == "" &&
+	return s.sameRun < s.config().DropSame && s.st.State == status.Online && s.live != nil && s.shownCode == "" &&
 		now.Sub(s.shownAt) < repeatEvery && bytes.Equal(f.Data, s.live.Data)
 }
 
@@ -123,5 +123,5 @@ func (s *Supervisor) countGapLocked(b *device.Buffer) {
 func (s *Supervisor) publishLocked(f *device.Frame, now time.Time) {
 	f.PublishedAt = now
 	s.shownAt, s.shownCode = now, f.Placeholder
-	s.cfg.Hub.Publish(f)
+	s.config().Hub.Publish(f)
 }

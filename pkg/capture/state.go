@@ -24,9 +24,12 @@ func (s *Supervisor) sessionStarted(info device.Info, granted device.Format, w *
 	if s.width, s.height = granted.Width, granted.Height; s.width == 0 || s.height == 0 {
 		s.width, s.height = defaultWidth, defaultHeight
 	}
-	s.cfg.Logger.Debug("camera opened", "path", info.Path, "name", info.Name, "driver", info.Driver,
-		"asked", s.cfg.Want.String(), "granted", granted.String(), "encoder", encoder)
+	s.config().Logger.Debug("camera opened", "path", info.Path, "name", info.Name, "driver", info.Driver,
+		"asked", s.config().Want.String(), "granted", granted.String(), "encoder", encoder)
 	s.wakeWatch()
+	if s.opening != s.settings {
+		cancel(errReopen) // the settings changed while it was being opened
+	}
 }
 
 // sessionEnded notes that the camera is no longer read from.
@@ -44,7 +47,7 @@ func (s *Supervisor) widthChanged(width int) {
 	if width == 1 {
 		s.st.EncoderWidth = 0
 	}
-	s.cfg.Logger.Info("pictures encoded at once", "pictures", width, "cores", s.cfg.Cores)
+	s.config().Logger.Info("pictures encoded at once", "pictures", width, "cores", s.config().Cores)
 }
 
 // setCamera notes the camera that is open, or nil, and how many there were.
@@ -97,7 +100,7 @@ func (s *Supervisor) failed(err error) {
 // offlineLocked records why there is no picture and logs a change of the cause.
 func (s *Supervisor) offlineLocked(err error) {
 	cause := status.CauseOf(err)
-	if s.cfg.Infinite && errors.Is(err, device.ErrEnded) {
+	if s.config().Infinite && errors.Is(err, device.ErrEnded) {
 		cause = status.NoInputCause()
 	}
 	s.st.Error, s.woken = err.Error(), time.Time{}
@@ -105,7 +108,7 @@ func (s *Supervisor) offlineLocked(err error) {
 		return
 	}
 	s.st.State, s.st.Cause, s.st.Since = status.Offline, &cause, time.Now()
-	s.cfg.Logger.Warn("camera offline", "cause", cause.Code, "err", err)
+	s.config().Logger.Warn("camera offline", "cause", cause.Code, "err", err)
 	s.changedLocked()
 	s.wakeWatch()
 }
@@ -120,7 +123,7 @@ func (s *Supervisor) onlineLocked(now time.Time) {
 	if s.st.State == status.Offline {
 		attrs = append(attrs, "outage_seconds", now.Sub(s.st.Since).Round(time.Millisecond).Seconds())
 	}
-	s.cfg.Logger.Info("camera online", attrs...)
+	s.config().Logger.Info("camera online", attrs...)
 	s.st.State, s.st.Cause, s.st.Error, s.st.Since = status.Online, nil, "", now
 	s.changedLocked()
 	s.wakeWatch()

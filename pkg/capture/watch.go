@@ -10,11 +10,11 @@ import (
 
 // watch looks at the clock until ctx ends, and closes the hub then.
 func (s *Supervisor) watch(ctx context.Context) {
-	cards := newCards(s.cfg.Draw)
+	cards := newCards(s.config().Draw)
 	t := time.NewTimer(0)
 	defer t.Stop()
 	rings := time.Now()
-	demand := s.cfg.Hub.Demand()
+	demand := s.config().Hub.Demand()
 	for {
 		select {
 		case <-ctx.Done():
@@ -28,7 +28,7 @@ func (s *Supervisor) watch(ctx context.Context) {
 			s.lookForBetter(ctx)
 		case <-demand:
 		}
-		demand = s.cfg.Hub.Demand() // before the look at who watches, to miss nothing
+		demand = s.config().Hub.Demand() // before the look at who watches, to miss nothing
 		for {
 			cause, wait := s.due()
 			if cause == nil {
@@ -166,7 +166,7 @@ func (s *Supervisor) silentLocked(silent time.Duration) {
 func (s *Supervisor) show(c *cards, cause status.Cause) {
 	f, err := s.placeholder(c, cause)
 	if err != nil {
-		s.cfg.Logger.Error("placeholder not drawn", "cause", cause.Code, "err", err)
+		s.config().Logger.Error("placeholder not drawn", "cause", cause.Code, "err", err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -179,7 +179,7 @@ func (s *Supervisor) show(c *cards, cause status.Cause) {
 		s.st.Counters.Placeholders++
 		if cause.Code == status.CauseOf(device.ErrEnded).Code {
 			s.over, f.PublishedAt = true, now
-			s.cfg.Hub.Close(f)
+			s.config().Hub.Close(f)
 			return
 		}
 		s.publishLocked(f, now)
@@ -206,8 +206,8 @@ func (s *Supervisor) placeholder(c *cards, cause status.Cause) (*device.Frame, e
 	s.mu.Lock()
 	live := s.live
 	s.mu.Unlock()
-	if live != nil && s.cfg.Still != nil && cause.Code == status.AsleepCause().Code {
-		data, err := c.stillOf(live, s.cfg.Still)
+	if live != nil && s.config().Still != nil && cause.Code == status.AsleepCause().Code {
+		data, err := c.stillOf(live, s.config().Still)
 		if err == nil {
 			// When it was taken tells that it is old, whatever the viewer looks at.
 			return &device.Frame{
@@ -215,7 +215,7 @@ func (s *Supervisor) placeholder(c *cards, cause status.Cause) (*device.Frame, e
 				CapturedAt: live.CapturedAt, Placeholder: cause.Code,
 			}, nil
 		}
-		s.cfg.Logger.Debug("last picture cannot be drawn on", "err", err)
+		s.config().Logger.Debug("last picture cannot be drawn on", "err", err)
 	}
 	key := s.card(cause)
 	data, err := c.draw(key)
@@ -243,11 +243,11 @@ func (s *Supervisor) sayFarewell(c *cards) {
 	key := s.card(cause)
 	data, err := c.draw(key)
 	if err != nil {
-		s.cfg.Hub.Close(nil)
+		s.config().Hub.Close(nil)
 		return
 	}
 	now := time.Now()
-	s.cfg.Hub.Close(&device.Frame{Data: data, Width: key.Width, Height: key.Height, CapturedAt: now, PublishedAt: now, Placeholder: cause.Code})
+	s.config().Hub.Close(&device.Frame{Data: data, Width: key.Width, Height: key.Height, CapturedAt: now, PublishedAt: now, Placeholder: cause.Code})
 }
 
 // changesWhileSynthetic is the channel of device changes while a synthetic
@@ -256,15 +256,15 @@ func (s *Supervisor) sayFarewell(c *cards) {
 func (s *Supervisor) changesWhileSynthetic() <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.cfg.Better != nil && s.session.active && s.st.Info != nil && s.st.Info.Synthetic {
-		return s.cfg.Changes
+	if s.config().Better != nil && s.session.active && s.st.Info != nil && s.st.Info.Synthetic {
+		return s.config().Changes
 	}
 	return nil
 }
 
 // lookForBetter ends the session of a synthetic camera when a real one is there.
 func (s *Supervisor) lookForBetter(ctx context.Context) {
-	if !s.cfg.Better(ctx) {
+	if !s.config().Better(ctx) {
 		return
 	}
 	s.mu.Lock()

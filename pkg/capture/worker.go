@@ -30,16 +30,19 @@ type worker struct {
 
 // newWorker prepares the work on pictures of a format.
 func (s *Supervisor) newWorker(ctx context.Context, granted device.Format) (w *worker, err error) {
-	w = &worker{s: s, granted: granted, pace: pace{format: granted, cores: s.cfg.Cores}}
+	w = &worker{s: s, granted: granted, pace: pace{format: granted, cores: s.config().Cores}}
 	if granted.FourCC.Compressed() {
-		if s.cfg.NewRework != nil {
-			w.rework = s.cfg.NewRework()
+		if s.config().NewRework != nil {
+			w.rework = s.config().NewRework()
 		}
 	} else {
 		if w.raw, err = newRawLayout(granted); err != nil {
 			return nil, err
 		}
-		if w.choice, err = s.encoders.choose(ctx, granted, w.raw, w.encoderChanged); err != nil {
+		s.mu.Lock()
+		encoders := s.encoders
+		s.mu.Unlock()
+		if w.choice, err = encoders.choose(ctx, granted, w.raw, w.encoderChanged); err != nil {
 			return nil, err
 		}
 		w.lanes, err = encode.NewParallel(ctx, 1, w.newEncoder, w.deliver)
@@ -48,8 +51,8 @@ func (s *Supervisor) newWorker(ctx context.Context, granted device.Format) (w *w
 			return nil, err
 		}
 	}
-	if s.cfg.NewFinish != nil {
-		w.finish = s.cfg.NewFinish()
+	if s.config().NewFinish != nil {
+		w.finish = s.config().NewFinish()
 	}
 	return w, nil
 }
@@ -105,7 +108,7 @@ func (w *worker) ready(ctx context.Context) error {
 			w.pace.fixed()
 		} else if err := w.lanes.SetWidth(ctx, want); err != nil {
 			w.pace.fixed()
-			w.s.cfg.Logger.Debug("pictures are not encoded in parallel", "width", want, "err", err)
+			w.s.config().Logger.Debug("pictures are not encoded in parallel", "width", want, "err", err)
 		} else {
 			w.s.widthChanged(want)
 		}

@@ -96,7 +96,7 @@ func (f *fan) take(v *viewer, conn net.Conn) bool {
 		return false
 	}
 	v.sock = sock
-	sock.Keep(f.srv.opts.ViewerTimeout)
+	sock.Keep(f.srv.limits.Load().ViewerTimeout)
 	if !f.srv.viewers.add(v) {
 		f.drop(v)
 		return true
@@ -153,7 +153,7 @@ func (f *fan) run(ctx context.Context) {
 	check := time.NewTimer(0)
 	defer check.Stop()
 	checking := false
-	every := max(10*time.Millisecond, min(time.Second, f.srv.opts.ViewerTimeout/4))
+	every := max(10*time.Millisecond, min(time.Second, f.srv.limits.Load().ViewerTimeout/4))
 	var changed <-chan struct{}
 	for {
 		if len(f.main.all) == 0 {
@@ -324,7 +324,7 @@ func (f *fan) handle(e netsend.Event) {
 // cutStuck ends the viewers that took nothing for the timeout.
 func (f *fan) cutStuck(now time.Time) {
 	f.each(func(v *viewer) {
-		if v.job.stuck && now.Sub(v.job.moved) >= f.srv.opts.ViewerTimeout {
+		if v.job.stuck && now.Sub(v.job.moved) >= f.srv.limits.Load().ViewerTimeout {
 			f.lose(v, errTimedOut)
 		}
 	})

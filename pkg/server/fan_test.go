@@ -26,7 +26,7 @@ func openFiles(tb testing.TB) int {
 // each at some moment: before the request, in the middle of the first picture,
 // after some pictures, with or without a farewell.
 func TestConnectionsThatComeAndGoLeaveNothing(t *testing.T) {
-	r := start(t, Options{ViewerTimeout: 5 * time.Second})
+	r := start(t, Options{Limits: Limits{ViewerTimeout: 5 * time.Second}})
 	data := strings.Repeat("x", 50_000)
 	r.hub.Publish(picture(data))
 	raw(t, r.addr, "GET /state HTTP/1.1") // now all is open that stays so
@@ -81,7 +81,7 @@ func TestConnectionsThatComeAndGoLeaveNothing(t *testing.T) {
 // TestStuckViewersGetTheWholePictureWhicheverWayItWasSent makes viewers lag
 // behind so far that the place of their picture is used again meanwhile.
 func TestStuckViewersGetTheWholePictureWhicheverWayItWasSent(t *testing.T) {
-	r := start(t, Options{ViewerTimeout: 20 * time.Second})
+	r := start(t, Options{Limits: Limits{ViewerTimeout: 20 * time.Second}})
 	const size, viewers = 600_000, 12
 	pattern := func(i int) string { return strings.Repeat(fmt.Sprintf("%08d", i), size/8) }
 	r.hub.Publish(picture(pattern(1)))
@@ -131,7 +131,7 @@ func TestStalledViewerGetsAtMostTwoOldPictures(t *testing.T) {
 	for size, limit := range map[int]int{30_000: 5, 56_000: 3, 100_000: 2, 400_000: 2} {
 		for name, request := range map[string]string{"plain": getVideo, "advance": get("advance_headers=1"), "sized": get("advance_headers=sized")} {
 			t.Run(fmt.Sprint(size, " ", name), func(t *testing.T) {
-				r := start(t, Options{ViewerTimeout: 20 * time.Second})
+				r := start(t, Options{Limits: Limits{ViewerTimeout: 20 * time.Second}})
 				number := func(i int) string { return fmt.Sprintf("%08d%s", i, strings.Repeat("x", size-8)) }
 				r.hub.Publish(picture(number(1)))
 				v := &client{conn: dial(t, r.addr)}

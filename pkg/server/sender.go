@@ -62,16 +62,17 @@ func (s *Server) video(ctx context.Context, c *fiber.Ctx) error {
 		}
 	}()
 	host := c.Context().RemoteIP().String()
-	switch s.viewers.admit(host, s.opts.MaxViewers, s.opts.MaxViewersPerAddress) {
+	limits := s.limits.Load()
+	switch s.viewers.admit(host, limits.MaxViewers, limits.MaxViewersPerAddress) {
 	case refusedStopping:
 		s.figures.stopping.Add(1)
 		return unavailable(c, "5", "the server is shutting down")
 	case refusedTotal:
 		s.figures.refusedTotal.Add(1)
-		return unavailable(c, "10", "too many viewers: "+strconv.Itoa(s.opts.MaxViewers)+" are watching")
+		return unavailable(c, "10", "too many viewers: "+strconv.Itoa(limits.MaxViewers)+" are watching")
 	case refusedHost:
 		s.figures.refusedHost.Add(1)
-		return unavailable(c, "10", "too many viewers from your address: "+strconv.Itoa(s.opts.MaxViewersPerAddress)+" are watching")
+		return unavailable(c, "10", "too many viewers from your address: "+strconv.Itoa(limits.MaxViewersPerAddress)+" are watching")
 	case admitted:
 	}
 	// Nothing of c is valid once the handler has returned: copy it. What
@@ -191,7 +192,7 @@ func (s *Server) logEnd(v *viewer, err error) {
 		"dropped", v.sub.Dropped(), "duration_seconds", time.Since(v.since).Seconds(),
 	}
 	if errors.Is(err, errTimedOut) {
-		s.log.Info("viewer timed out", append(args, "timeout_seconds", s.opts.ViewerTimeout.Seconds())...)
+		s.log.Info("viewer timed out", append(args, "timeout_seconds", s.limits.Load().ViewerTimeout.Seconds())...)
 		return
 	}
 	s.log.Debug("viewer ended", append(args, "err", err)...)
@@ -211,7 +212,7 @@ func awaitEnd(conn net.Conn) error {
 // send writes the head and then every picture the viewer has time for. It
 // returns nil after the final one.
 func (s *Server) send(ctx context.Context, v *viewer) error {
-	out := &output{conn: v.conn, timeout: s.opts.ViewerTimeout}
+	out := &output{conn: v.conn, timeout: s.limits.Load().ViewerTimeout}
 	head := v.head
 	if v.feed.rendition != nil || v.feed.hub.Latest() == nil {
 		// The camera may take a while: let the client know that it is right here.

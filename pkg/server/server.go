@@ -75,9 +75,8 @@ type Options struct {
 	Version string
 	// VideoPath is where the stream is; "" means "/video".
 	VideoPath string
-	// ViewerTimeout is how long a viewer may take no bytes at all before it is
-	// cut off; 0 means 10 s.
-	ViewerTimeout time.Duration
+	// Limits bound what viewers may take. SetLimits changes them later.
+	Limits
 	// Assets holds the folders templates and static; nil means the pages
 	// that are built in. It is read again for every request, so changes show
 	// at once.
@@ -86,10 +85,6 @@ type Options struct {
 	// and the snapshot; "" means "*", which programs such as Mainsail need to
 	// read the pictures from a page of their own, "-" means no such header.
 	AllowOrigin string
-	// MaxViewers bounds how many may watch at once, MaxViewersPerAddress how many of
-	// them from one address; 0 means no bound. Who is too many gets 503.
-	MaxViewers           int
-	MaxViewersPerAddress int
 	// MaxRenditions bounds how many different wishes for ?quality= and ?width= are
 	// met at the same time; 0 means 4. Who wants one more gets 503.
 	MaxRenditions int
@@ -108,6 +103,7 @@ type Options struct {
 // Server is one HTTP server. Make it with New.
 type Server struct {
 	opts      Options
+	limits    atomic.Pointer[Limits] // what it points to never changes
 	app       *fiber.App
 	log       *slog.Logger
 	pages     *pages
@@ -136,15 +132,11 @@ func New(o Options) (*Server, error) {
 	if err := checkVideoPath(o.VideoPath); err != nil {
 		return nil, err
 	}
-	if o.ViewerTimeout == 0 {
-		o.ViewerTimeout = 10 * time.Second
+	if err := o.complete(); err != nil {
+		return nil, err
 	}
-	if o.MaxViewers < 0 || o.MaxViewersPerAddress < 0 || o.MaxRenditions < 0 {
-		return nil, fmt.Errorf("http server: limits of %d viewers, %d per address and %d renditions: must not be negative",
-			o.MaxViewers, o.MaxViewersPerAddress, o.MaxRenditions)
-	}
-	if o.ViewerTimeout < 0 {
-		return nil, fmt.Errorf("http server: viewer timeout %s: must not be negative", o.ViewerTimeout)
+	if o.MaxRenditions < 0 {
+		return nil, fmt.Errorf("http server: limit of %d renditions: must not be negative", o.MaxRenditions)
 	}
 	switch o.AllowOrigin {
 	case "":
@@ -165,6 +157,7 @@ func New(o Options) (*Server, error) {
 		o.Assets = web.Data()
 	}
 	s := &Server{opts: o, log: o.Logger, pages: newPages(o.Assets, o.Logger), startedAt: time.Now(), original: feed{hub: o.Hub}}
+	s.limits.Store(&o.Limits)
 	s.renditions = newRenditions(o, func(f *feed) {
 		if s.fan != nil {
 			s.fan.tell(f)

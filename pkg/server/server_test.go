@@ -187,7 +187,7 @@ func TestNewRefusesWhatMakesNoSense(t *testing.T) {
 		"trailing slash":  {Options{Hub: hub, VideoPath: "/video/"}, `video path "/video/": write it as /name or /folder/name with letters, digits and . _ ~ -`},
 		"dots":            {Options{Hub: hub, VideoPath: "/a/../b"}, `video path "/a/../b": write it as /name or /folder/name with letters, digits and . _ ~ -`},
 		"taken":           {Options{Hub: hub, VideoPath: "/static/video"}, `video path "/static/video": /static has its own meaning`},
-		"timeout":         {Options{Hub: hub, ViewerTimeout: -1}, "http server: viewer timeout -1ns: must not be negative"},
+		"timeout":         {Options{Hub: hub, Limits: Limits{ViewerTimeout: -1}}, "http server: viewer timeout -1ns: must not be negative"},
 		"header smuggled": {Options{Hub: hub, AllowOrigin: "*\r\nX: y"}, `http server: allowed origin "*\r\nX: y": not a header value`},
 	} {
 		_, err := New(tc.o)

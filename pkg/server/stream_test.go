@@ -263,7 +263,7 @@ func TestPictureIsOneWriteOnAWrappedConnection(t *testing.T) {
 }
 
 func TestSlowViewerMissesPicturesAndDisturbsNobody(t *testing.T) {
-	r := start(t, Options{ViewerTimeout: 20 * time.Second})
+	r := start(t, Options{Limits: Limits{ViewerTimeout: 20 * time.Second}})
 	data := strings.Repeat("x", 100_000)
 	r.hub.Publish(picture(data))
 	slow := watch(t, r.addr, getVideo)
@@ -298,7 +298,7 @@ func TestSlowViewerMissesPicturesAndDisturbsNobody(t *testing.T) {
 // TestKernelHoldsAboutTwoPicturesForAStalledViewer measures how much a sender
 // gets rid of when the other side has a small window.
 func TestKernelHoldsAboutTwoPicturesForAStalledViewer(t *testing.T) {
-	r := start(t, Options{ViewerTimeout: 20 * time.Second})
+	r := start(t, Options{Limits: Limits{ViewerTimeout: 20 * time.Second}})
 	const size = 100_000
 	r.hub.Publish(picture(strings.Repeat("x", size)))
 	conn := dial(t, r.addr)
@@ -342,7 +342,7 @@ func moves(cond func() bool) bool {
 }
 
 func TestStalledViewerIsCutOff(t *testing.T) {
-	r := start(t, Options{ViewerTimeout: 300 * time.Millisecond})
+	r := start(t, Options{Limits: Limits{ViewerTimeout: 300 * time.Millisecond}})
 	data := strings.Repeat("x", 16<<20) // more than any sockets hold
 	r.hub.Publish(picture(data))
 	stalled := dial(t, r.addr)

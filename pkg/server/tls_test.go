@@ -72,7 +72,7 @@ func (r *rig) watch(tb testing.TB, request string) *client {
 }
 
 func TestStreamOverTLS(t *testing.T) {
-	r := startTLS(t, &tls.Config{Certificates: []tls.Certificate{certificate(t)}}, Options{ViewerTimeout: time.Second})
+	r := startTLS(t, &tls.Config{Certificates: []tls.Certificate{certificate(t)}}, Options{Limits: Limits{ViewerTimeout: time.Second}})
 	data := strings.Repeat("x", 100_000)
 	r.hub.Publish(picture(data))
 	v := r.watch(t, getVideo)

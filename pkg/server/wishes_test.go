@@ -17,8 +17,8 @@ func TestViewersBeyondTheLimitsAreToldWhenToComeBack(t *testing.T) {
 		o    Options
 		want string
 	}{
-		"in all":      {Options{MaxViewers: 2}, "too many viewers: 2 are watching"},
-		"per address": {Options{MaxViewersPerAddress: 2}, "too many viewers from your address: 2 are watching"},
+		"in all":      {Options{Limits: Limits{MaxViewers: 2}}, "too many viewers: 2 are watching"},
+		"per address": {Options{Limits: Limits{MaxViewersPerAddress: 2}}, "too many viewers from your address: 2 are watching"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := start(t, tt.o)
@@ -270,7 +270,7 @@ func TestViewersThatResetTheConnectionAreNoFailures(t *testing.T) {
 }
 
 func TestLagOfAViewerThatIsStuckGrows(t *testing.T) {
-	r := start(t, Options{ViewerTimeout: 20 * time.Second})
+	r := start(t, Options{Limits: Limits{ViewerTimeout: 20 * time.Second}})
 	r.hub.Publish(picture("x"))
 	v := watch(t, r.addr, getVideo)
 	v.next(t)

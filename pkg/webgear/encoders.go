@@ -31,6 +31,7 @@ func (o *Options) encoders() []device.EncoderMaker {
 	}
 	software := func(f device.Format) []device.EncoderMaker {
 		e := encode.Options{Gray: o.gray(), FastDCT: o.JPEGFastDCT}
+		e.Subsampling, _ = encode.ParseSubsampling(o.Subsampling) // it was checked; the default otherwise
 		if o.FrameSizeReduction > 0 {
 			e.Width, e.Height = encode.Reduce(f.Width, f.Height, o.FrameSizeReduction)
 		}

@@ -51,8 +51,7 @@ func (s *Settings) quality() int {
 
 // newRework returns what makes a rework of JPEG pictures, or nil when they are
 // to pass through untouched.
-func (g *Gear) newRework() func() capture.Rework {
-	s := &g.opt.Settings
+func (g *Gear) newRework(s *Settings) func() capture.Rework {
 	if s.FrameSizeReduction == 0 && s.JPEGQuality == 0 && !s.gray() {
 		return nil
 	}

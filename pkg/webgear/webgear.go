@@ -68,6 +68,13 @@ type Options struct {
 	// time after it was opened. What it does not have is logged.
 	Controls map[string]device.ControlValue
 
+	// Subsampling is the resolution of colour in pictures that are encoded here:
+	// "4:2:0", the default, which costs the least and is what most cameras make,
+	// or "source", which keeps a finer one.
+	Subsampling string
+	// Limits bound what viewers may take.
+	Limits server.Limits
+
 	// Address is where Run listens. Default localhost:8000.
 	Address string
 	// Home is the folder whose .webgear/webgear holds the data files when
@@ -109,61 +116,39 @@ type Gear struct {
 // New checks the options and prepares everything. It opens nothing and writes
 // nothing yet.
 func New(o Options) (*Gear, error) {
-	if o.Open == nil {
-		return nil, errors.New("webgear: no source: set Options.Open, for example to webgear.ImageFunc(f) or with package device/source")
-	}
-	if o.Settings == (Settings{}) {
-		o.Settings = DefaultSettings()
-	}
-	if err := o.check(); err != nil {
-		return nil, fmt.Errorf("webgear: %w", err)
-	}
-	if w := o.Want; w.Width < 0 || w.Height < 0 || w.Width > device.MaxSide || w.Height > device.MaxSide {
-		return nil, fmt.Errorf("webgear: wanted size %dx%d: each side must be 0 to %d pixels", w.Width, w.Height, device.MaxSide)
-	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
-	}
-	if o.DropSame < 0 || o.Linger < 0 {
-		return nil, errors.New("webgear: DropSame and Linger: must not be negative")
-	}
-	finish, err := o.newFinish()
-	if err != nil {
-		return nil, fmt.Errorf("webgear: %w", err)
 	}
 	cards, err := placeholder.New()
 	if err != nil {
 		return nil, fmt.Errorf("webgear: %w", err)
 	}
-	g := &Gear{opt: o, log: o.Logger, hub: fanout.New(), started: time.Now(), ready: make(chan struct{})}
+	g := &Gear{log: o.Logger, hub: fanout.New(), started: time.Now(), ready: make(chan struct{})}
+	c, err := g.captureConfig(&o)
+	if err != nil {
+		return nil, fmt.Errorf("webgear: %w", err)
+	}
+	g.opt = o
 	if err := g.locate(); err != nil {
 		return nil, fmt.Errorf("webgear: %w", err)
 	}
-	g.sup = capture.New(capture.Config{
-		Source: o.Source, Want: o.Want, Open: g.open, Changes: o.Changes, Better: o.Better,
-		Fatal:     append(slices.Clone(o.Fatal), errMisuse),
-		Infinite:  o.InfiniteFrames,
-		Hub:       g.hub,
-		Encoders:  o.encoders(),
-		Quality:   o.quality(),
-		NewRework: g.newRework(),
-		NewFinish: finish,
-		DropSame:  o.DropSame,
-		OnDemand:  o.OnDemand, Linger: o.Linger, Controls: o.Controls,
-		Draw: func(c capture.Card) ([]byte, error) {
-			return cards.Render(c.Width, c.Height, placeholder.Card{Title: c.Cause.Title, Remedy: c.Cause.Remedy, Footer: c.Footer}, 0, c.Sampling)
-		},
-		Still: func(picture []byte, taken time.Time) ([]byte, error) {
-			return cards.Still(picture, "Last picture, "+taken.Local().Format(time.TimeOnly)+" — waking the camera", 0)
-		},
-		Logger: o.Logger.With("component", "capture"),
-	})
+	c.Fatal = append(slices.Clone(o.Fatal), errMisuse)
+	c.Hub = g.hub
+	c.Draw = func(c capture.Card) ([]byte, error) {
+		return cards.Render(c.Width, c.Height, placeholder.Card{Title: c.Cause.Title, Remedy: c.Cause.Remedy, Footer: c.Footer}, 0, c.Sampling)
+	}
+	c.Still = func(picture []byte, taken time.Time) ([]byte, error) {
+		return cards.Still(picture, "Last picture, "+taken.Local().Format(time.TimeOnly)+" — waking the camera", 0)
+	}
+	c.Logger = o.Logger.With("component", "capture")
+	g.sup = capture.New(c)
 	g.srv, err = server.New(server.Options{
 		Hub:         g.hub,
 		Snapshot:    g.snapshot,
 		Logger:      o.Logger.With("component", "server"),
 		Version:     o.Version,
 		VideoPath:   "/" + o.VideoEndpoint,
+		Limits:      o.Limits,
 		Assets:      o.Assets,
 		SkipPages:   o.SkipGenerateWebdata,
 		DebugErrors: o.DebugErrors,
@@ -176,15 +161,15 @@ func New(o Options) (*Gear, error) {
 
 // open opens the source. What a program's own opener does wrong must not end the
 // program.
-func (g *Gear) open(ctx context.Context) (cam device.Camera, err error) {
+func (g *Gear) open(ctx context.Context, o *Options) (cam device.Camera, err error) {
 	defer func() {
 		if v := recover(); v != nil {
-			cam, err = nil, &device.OpError{Op: "open", Path: g.opt.Source, Err: fmt.Errorf("panic: %v%s", v, panicPlace())}
+			cam, err = nil, &device.OpError{Op: "open", Path: o.Source, Err: fmt.Errorf("panic: %v%s", v, panicPlace())}
 		}
 	}()
-	cam, err = g.opt.Open(ctx)
+	cam, err = o.Open(ctx)
 	if err == nil && cam == nil {
-		err = &device.OpError{Op: "open", Path: g.opt.Source, Kind: errMisuse, Err: errors.New("neither a camera nor an error")}
+		err = &device.OpError{Op: "open", Path: o.Source, Kind: errMisuse, Err: errors.New("neither a camera nor an error")}
 	}
 	if err != nil {
 		return nil, err
@@ -192,7 +177,7 @@ func (g *Gear) open(ctx context.Context) (cam device.Camera, err error) {
 	own, isCustom := cam.(*customCamera)
 	g.drawn = isCustom && own.draws
 	if g.drawn {
-		own.configure(g.opt.Settings)
+		own.configure(o.Settings)
 	}
 	return cam, nil
 }
