@@ -82,8 +82,13 @@ test-system: need-build need-system ## Real clients (curl, ffmpeg, GStreamer, Op
 	go test -race -count=1 -timeout 20m -tags system -run '^($(SYSTEM_TESTS))$$' $(SYSTEM_PACKAGES)
 
 .PHONY: test-lab
-test-lab: need-build lab ## Real kernel drivers in a virtual machine
-	go test -count=1 -timeout 30m -v -tags lab ./device/lab
+test-lab: need-build lab ## Real kernel drivers in a virtual machine (LAB_FULL=1: all there is, an hour)
+	go test -count=1 -timeout 3h -v -tags lab ./device/lab
+
+.PHONY: test-lab-arm64
+test-lab-arm64: need-build need-arm64 ## The same with an arm64 kernel and the arm64 build, emulated
+	LAB_ARCH=arm64 device/lab/setup.sh
+	LAB_ARCH=arm64 go test -count=1 -timeout 3h -v -tags lab -run 'InMachine' ./device/lab
 
 .PHONY: lab
 lab: ## Fetch what the virtual machine needs
@@ -120,6 +125,27 @@ fuzz: need-build ## Fuzz every parser, FUZZTIME=30s each
 	    echo "$$p $$f"; go test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$p; \
 	  done; \
 	done
+
+ARCH ?= $(shell dpkg --print-architecture 2>/dev/null || echo arm64)
+PACKAGES_DEB_arm64 := $(PACKAGES_ARM64)
+PACKAGES_DEB_armhf := gcc-arm-linux-gnueabihf libc6-dev-armhf-cross
+PACKAGES_APT := apt-utils gnupg
+PACKAGES_TEST_DEB := $(PACKAGES_DEB_arm64) $(PACKAGES_DEB_armhf) $(PACKAGES_APT) lintian mmdebstrap systemd-container
+
+.PHONY: deb
+deb: need-build ## Build the Debian package for ARCH=arm64, amd64 or armhf into bin/deb
+	@$(NEED) $(PACKAGES_DEB_$(ARCH))
+	packaging/deb/build.sh $(ARCH) bin/deb
+
+.PHONY: apt-repo
+apt-repo: ## Add the packages in bin/deb to the signed apt repository bin/apt (APT_KEY=FINGERPRINT, APT_URL=where it will be)
+	@$(NEED) $(PACKAGES_APT)
+	packaging/apt/build.sh bin/deb bin/apt
+
+.PHONY: test-deb
+test-deb: need-build ## The packages: lintian, same bytes anywhere, and their life in booted Debian systems (as root)
+	@$(NEED) $(PACKAGES_TEST_DEB)
+	go test -count=1 -timeout 60m -v -tags deb ./packaging/machine
 
 .PHONY: clean
 clean: ## Remove what was built (downloaded tools stay, in ~/.cache/webgear)

@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"flag"
-	"fmt"
 	"net"
 	"strconv"
 	"strings"
@@ -18,6 +17,7 @@ import (
 // settings file.
 type runFlags struct {
 	config      string
+	control     string
 	c           config.Config
 	ip, port    string
 	mode        string
@@ -51,8 +51,18 @@ func newRunFlags() (*flag.FlagSet, *runFlags) {
 	fs.StringVar(&cam.Resolution, "resolution", "", "wanted size, `WxH`, such as 1280x720; the nearest the camera has is used")
 	fs.Float64Var(&cam.Framerate, "framerate", 0, "wanted rate in frames per second; also the pace of a recording (default 30)")
 	fs.StringVar(&cam.Format, "format", "", "wanted pixel format: MJPG, JPEG, YUYV, UYVY, NV12, YU12, RGB24 or GREY (default: the least work)")
+	fs.StringVar(&cam.Linger, "linger", d.Camera.Linger, "`time` the camera stays on when the last viewer has left, such as 5m; never keeps it on")
+	fs.StringVar(&cam.Encoder, "encoder", d.Camera.Encoder, "who makes JPEG of raw pictures: auto (hardware first) or software")
+	fs.StringVar(&cam.Subsampling, "subsampling", d.Camera.Subsampling, "colour of pictures encoded here: 420, or keep for what the source has")
+	fs.StringVar(&cam.Codec, "codec", d.Camera.Codec, "what rpicam-vid is asked for: yuv420, mjpeg or auto")
+	fs.StringVar(&cam.Transform, "transform", "", "turn or mirror the pictures: 90, 180, 270, hflip or vflip")
+	fs.IntVar(&cam.DropSameFrames, "drop-same-frames", 0, "leave out up to this `number` of equal pictures in a row")
 	fs.BoolVar(&cam.Loop, "loop", false, "repeat a recording or file for ever")
 	fs.StringVar(&f.c.HTTP.Listen, "listen", d.HTTP.Listen, "`address` to listen on; :8000 means all interfaces")
+	fs.IntVar(&f.c.HTTP.MaxViewers, "max-viewers", 0, "at most this `number` of viewers at once; 0: no bound")
+	fs.IntVar(&f.c.HTTP.MaxViewersPerAddress, "max-viewers-per-address", 0, "at most this `number` of viewers from one address; 0: no bound")
+	fs.StringVar(&f.c.HTTP.ViewerTimeout, "viewer-timeout", d.HTTP.ViewerTimeout, "`time` after which a viewer that takes no data is cut off")
+	fs.StringVar(&f.control, "control-socket", "", "`path` of a Unix socket for webgear reload (default: control.sock in $RUNTIME_DIRECTORY, if that is set)")
 	fs.StringVar(&f.c.Log.Level, "log-level", d.Log.Level, "debug, info, warn or error")
 	fs.StringVar(&f.c.Log.Format, "log-format", d.Log.Format, "text or json")
 	fs.BoolVar(&f.debugErrors, "debug-errors", false, "show the stack of a failed request in the browser; loopback addresses only")
@@ -94,10 +104,10 @@ func parseRunFlags(args []string, w world) (config.Config, *runFlags, error) {
 			f.set[fl.Name] = true
 		}
 	})
-	c := config.Default()
+	c := f.base()
 	if f.config != "" {
 		var err error
-		if c, err = config.Load(f.config); err != nil {
+		if c, err = config.Load(f.config, c); err != nil {
 			return c, f, &exitError{exitConfig, err}
 		}
 	}
@@ -111,6 +121,14 @@ func parseRunFlags(args []string, w world) (config.Config, *runFlags, error) {
 	return c, f, nil
 }
 
+// base are the settings that file and flags are laid over.
+func (f *runFlags) base() config.Config {
+	if f.service {
+		return config.ServiceDefault()
+	}
+	return config.Default()
+}
+
 // apply lays the flags that were given over c.
 func (f *runFlags) apply(c *config.Config) error {
 	to, from := &c.Camera, f.c.Camera
@@ -121,7 +139,14 @@ func (f *runFlags) apply(c *config.Config) error {
 		"stream_mode": func() { to.StreamMode = from.StreamMode }, "stabilize": func() { to.Stabilize = from.Stabilize },
 		"colorspace": func() { to.Colorspace = from.Colorspace }, "time_delay": func() { to.TimeDelay = from.TimeDelay },
 		"source_demuxer": func() { to.Demuxer = from.Demuxer }, "custom_ffmpeg": func() { to.FFmpeg = from.FFmpeg },
-		"listen": func() { c.HTTP.Listen = f.c.HTTP.Listen }, "log-level": func() { c.Log.Level = f.c.Log.Level },
+		"linger": func() { to.Linger = from.Linger }, "encoder": func() { to.Encoder = from.Encoder },
+		"codec":       func() { to.Codec = from.Codec },
+		"subsampling": func() { to.Subsampling = from.Subsampling }, "transform": func() { to.Transform = from.Transform },
+		"drop-same-frames":        func() { to.DropSameFrames = from.DropSameFrames },
+		"max-viewers":             func() { c.HTTP.MaxViewers = f.c.HTTP.MaxViewers },
+		"max-viewers-per-address": func() { c.HTTP.MaxViewersPerAddress = f.c.HTTP.MaxViewersPerAddress },
+		"viewer-timeout":          func() { c.HTTP.ViewerTimeout = f.c.HTTP.ViewerTimeout },
+		"listen":                  func() { c.HTTP.Listen = f.c.HTTP.Listen }, "log-level": func() { c.Log.Level = f.c.Log.Level },
 		"log-format": func() { c.Log.Format = f.c.Log.Format },
 	} {
 		if f.set[name] {
@@ -194,11 +219,14 @@ func plainSize(s string) string {
 }
 
 // flagOf names the flag for a setting: log.level is --log-level, all others
-// have the name of their key.
+// have the name of their key; those that WebGear does not have, with dashes.
 func flagOf(key string) string {
 	section, name, _ := strings.Cut(key, ".")
-	if section == "log" {
+	switch {
+	case section == "log":
 		return "--log-" + name
+	case section == "http", name == "drop_same_frames":
+		name = strings.ReplaceAll(name, "_", "-")
 	}
-	return fmt.Sprintf("--%s", name)
+	return "--" + name
 }

@@ -42,13 +42,15 @@ type world struct {
 	// root is put before /dev and /sys.
 	root           string
 	stdout, stderr io.Writer
+	// manager started us; nil when nobody did.
+	manager *manager
 }
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	// After the first signal the next one kills, for a person who cannot wait.
 	context.AfterFunc(ctx, stop)
-	os.Exit(run(ctx, os.Args[1:], world{root: "/", stdout: os.Stdout, stderr: os.Stderr}))
+	os.Exit(run(ctx, os.Args[1:], world{root: "/", stdout: os.Stdout, stderr: os.Stderr, manager: newManager()}))
 }
 
 // exitError carries an exit code with an error.
@@ -70,6 +72,8 @@ const usage = `webgear turns a camera into a network camera.
   webgear run        show the camera in a browser; stop with Ctrl-C
   webgear probe      list cameras, what they can do, and which one would be chosen
   webgear provision  make the files of the web page, for you to edit
+  webgear reload     have the running service read its settings again
+  webgear doctor     find out why something does not work, and what to do
   webgear version    print the version
 
 webgear COMMAND --help lists the flags of a command.
@@ -101,6 +105,10 @@ func dispatch(ctx context.Context, args []string, w world) error {
 		return probeCommand(ctx, args[1:], w)
 	case "provision":
 		return provisionCommand(ctx, args[1:], w)
+	case "reload":
+		return reloadCommand(ctx, args[1:], w)
+	case "doctor":
+		return doctorCommand(ctx, args[1:], w)
 	case "version", "--version", "-version":
 		_, _ = fmt.Fprintf(w.stdout, "webgear %s %s/%s %s\n", buildVersion(), runtime.GOOS, runtime.GOARCH, runtime.Version())
 		return nil
@@ -108,7 +116,7 @@ func dispatch(ctx context.Context, args []string, w world) error {
 		_, _ = fmt.Fprint(w.stdout, usage)
 		return nil
 	}
-	return usageError("unknown command %q: use run, probe, provision or version", args[0])
+	return usageError("unknown command %q: use run, probe, provision, reload, doctor or version", args[0])
 }
 
 // buildVersion prefers what the linker was told over what the Go tool recorded.
@@ -121,6 +129,9 @@ func buildVersion() string {
 	}
 	return "unknown"
 }
+
+// newFlagSet makes the flags of a command.
+func newFlagSet(command string) *flag.FlagSet { return flag.NewFlagSet(command, flag.ContinueOnError) }
 
 // parseFlags parses args strictly: errors are one line that names the flag and
 // where help is; --help prints the flags to stdout.

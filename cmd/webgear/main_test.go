@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/webgear-pi/webgear/device/testsrc"
+	"github.com/webgear-pi/webgear/pkg/status"
 )
 
 // lockedBuffer collects output that several goroutines write.
@@ -97,7 +98,7 @@ func TestBadInputGivesOneLineThatNamesTheThingAndTheRemedy(t *testing.T) {
 		want []string
 	}{
 		{"", 2, []string{"no command given", "webgear run"}},
-		{"start", 2, []string{`unknown command "start"`, "use run, probe, provision or version"}},
+		{"start", 2, []string{`unknown command "start"`, "use run, probe, provision, reload, doctor or version"}},
 		{"run --frobnicate", 2, []string{"unknown flag --frobnicate", "webgear run --help"}},
 		{"run test", 2, []string{`unexpected argument "test"`, "--source test"}},
 		{"run --framerate fast", 2, []string{"-framerate", "fast"}},
@@ -165,7 +166,7 @@ func TestProbeWithoutCamerasSaysThatTheTestPictureIsShown(t *testing.T) {
 	}
 	code, stdout, _ = execute(t, "probe", "--json")
 	var r probeResult
-	if err := json.Unmarshal([]byte(stdout), &r); code != 0 || err != nil || r.Chosen.Path != "test" || r.Nodes == nil {
+	if err := json.Unmarshal([]byte(stdout), &r); code != 0 || err != nil || r.Chosen.Path != "test" || r.Nodes == nil || len(r.Encoders) == 0 || r.Encoders[0].State != status.EncoderInUse {
 		t.Errorf("code %d, %v: %s", code, err, stdout)
 	}
 }

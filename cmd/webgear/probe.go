@@ -10,13 +10,19 @@ import (
 
 	"github.com/webgear-pi/webgear/device"
 	"github.com/webgear-pi/webgear/device/libcamera"
+	"github.com/webgear-pi/webgear/device/m2m"
 	"github.com/webgear-pi/webgear/device/v4l2"
+	"github.com/webgear-pi/webgear/pkg/status"
+	"github.com/webgear-pi/webgear/pkg/webgear"
 )
 
 // probeResult is what webgear probe --json prints.
 type probeResult struct {
 	// Nodes are all video devices, cameras or not, in the order of their numbers.
 	Nodes []probeNode `json:"nodes"`
+	// Encoders are the ways to make JPEG of raw pictures, best first, tried with a
+	// picture of 1280x720 until one worked.
+	Encoders []status.EncoderCandidate `json:"encoders"`
 	// Chosen is what webgear run --source auto would use.
 	Chosen probeChoice `json:"chosen"`
 }
@@ -29,6 +35,8 @@ type probeNode struct {
 	Usable bool          `json:"usable"`
 	Reason string        `json:"reason"`
 	Modes  []device.Mode `json:"modes,omitempty"`
+	// Controls are what can be adjusted, when asked for.
+	Controls []device.Control `json:"controls,omitempty"`
 }
 
 type probeChoice struct {
@@ -43,6 +51,7 @@ type probeChoice struct {
 func probeCommand(ctx context.Context, args []string, w world) error {
 	fs := flag.NewFlagSet("probe", flag.ContinueOnError)
 	asJSON := fs.Bool("json", false, "print JSON for programs")
+	controls := fs.Bool("controls", false, "list the controls of each camera as well")
 	if err := parseFlags(fs, args, w, "webgear probe lists cameras, what they can do, and which one would be chosen."); err != nil {
 		return err
 	}
@@ -59,6 +68,20 @@ func probeCommand(ctx context.Context, args []string, w world) error {
 		}
 	}
 	r := probe(found, cameras)
+	for i := range r.Nodes {
+		if n := &r.Nodes[i]; *controls && n.Index != nil {
+			if n.Controls, err = drv.Controls(ctx, n.Path); err != nil {
+				_, _ = fmt.Fprintf(w.stderr, "webgear: controls of %s cannot be listed: %v\n", n.Path, err)
+			}
+		}
+	}
+	hardware, err := m2m.New(m2m.Config{Root: w.root}).Find(ctx)
+	if err != nil {
+		_, _ = fmt.Fprintf(w.stderr, "webgear: hardware encoders cannot be looked for: %v\n", err)
+	}
+	if r.Encoders, err = webgear.ProbeEncoders(ctx, hardware, device.Format{FourCC: device.YU12, Width: 1280, Height: 720}); err != nil {
+		_, _ = fmt.Fprintf(w.stderr, "webgear: no encoder works: %v\n", err)
+	}
 	if *asJSON {
 		enc := json.NewEncoder(w.stdout)
 		enc.SetIndent("", "  ")
@@ -99,6 +122,37 @@ func probe(found []v4l2.Found, pi []libcamera.Found) probeResult {
 	return r
 }
 
+// printControls prints controls for people, as the settings file takes them.
+func printControls(p func(format string, args ...any), controls []device.Control) {
+	for _, c := range controls {
+		var notes []string
+		switch c.Kind {
+		case device.ControlBoolean, device.ControlButton:
+		case device.ControlMenu, device.ControlIntegerMenu:
+			for _, item := range c.Items {
+				notes = append(notes, item.Name)
+			}
+		default:
+			notes = append(notes, fmt.Sprintf("%v to %v", c.Min, c.Max))
+		}
+		if c.Unit != "" {
+			notes = append(notes, "in "+c.Unit)
+		}
+		if c.Kind != device.ControlButton {
+			notes = append(notes, "default "+c.Default.String())
+		}
+		for _, n := range []struct {
+			is   bool
+			note string
+		}{{c.ReadOnly, "read only"}, {c.Inactive, "no effect now"}, {c.Busy, "in use"}} {
+			if n.is {
+				notes = append(notes, n.note)
+			}
+		}
+		p("    %s: %s  (%s)\n", c.ID, c.Value, strings.Join(append([]string{string(c.Kind)}, notes...), "; "))
+	}
+}
+
 // printProbe prints the result for people.
 func printProbe(w world, r probeResult) {
 	p := func(format string, args ...any) { _, _ = fmt.Fprintf(w.stdout, format, args...) }
@@ -132,6 +186,18 @@ func printProbe(w world, r probeResult) {
 			}
 			p("    %-4s %dx%d%s\n", m.FourCC, m.Width, m.Height, note)
 		}
+		printControls(p, n.Controls)
+	}
+	p("Raw pictures become JPEG by:\n")
+	for _, e := range r.Encoders {
+		kind, reason := "software", ""
+		if e.Hardware {
+			kind = "hardware"
+		}
+		if e.Reason != "" {
+			reason = ": " + e.Reason
+		}
+		p("  %s (%s), %s%s\n", e.Name, kind, e.State, reason)
 	}
 	if r.Chosen.Path == "test" {
 		p("webgear run would show the test picture: %s.\n", r.Chosen.Reason)

@@ -70,14 +70,8 @@ func provisionCommand(ctx context.Context, args []string, w world) error {
 // place finds out where the files go. It is the zero Dir when the settings file
 // says that there are none.
 func (f *provisionFlags) place(w world) (dir datafiles.Dir, overwrite bool, err error) {
-	given := 0
-	for _, is := range []bool{f.location != "", f.service, f.config != ""} {
-		if is {
-			given++
-		}
-	}
-	if given > 1 {
-		return dir, false, usageError("--custom-data-location, --service, --config: give one of them only")
+	if f.location != "" && (f.service || f.config != "") {
+		return dir, false, usageError("--custom-data-location: cannot be given together with --service or --config")
 	}
 	if f.config == "" {
 		dir, err = datafiles.Locate(f.location, w.homeDir(), f.service)
@@ -86,7 +80,7 @@ func (f *provisionFlags) place(w world) (dir datafiles.Dir, overwrite bool, err 
 		}
 		return dir, f.overwrite, nil
 	}
-	c, err := config.Load(f.config)
+	c, err := config.Load(f.config, config.Default())
 	if err != nil {
 		return dir, false, &exitError{exitConfig, err}
 	}
@@ -95,7 +89,7 @@ func (f *provisionFlags) place(w world) (dir datafiles.Dir, overwrite bool, err 
 	if s.SkipGenerateWebdata {
 		return dir, false, nil
 	}
-	dir, err = datafiles.Locate(s.DataLocation, w.homeDir(), false)
+	dir, err = datafiles.Locate(s.DataLocation, w.homeDir(), f.service)
 	if err != nil {
 		return dir, false, &exitError{exitConfig, fmt.Errorf("settings file %s: options: %w", f.config, err)}
 	}

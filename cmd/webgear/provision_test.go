@@ -105,8 +105,8 @@ func TestProvisionFailsWithOneLineAndItsExitCode(t *testing.T) {
 	}{
 		{[]string{"--custom-data-location", "/nonexistent"}, 2, "there is no such directory"},
 		{[]string{"--custom-data-location", write(t, "file", "")}, 2, "not a directory"},
-		{[]string{"--custom-data-location", "/tmp", "--service"}, 2, "one of them only"},
-		{[]string{"--service", "--config", "x"}, 2, "one of them only"},
+		{[]string{"--custom-data-location", "/tmp", "--service"}, 2, "cannot be given together"},
+		{[]string{"--custom-data-location", "/tmp", "--config", "x"}, 2, "cannot be given together"},
 		{[]string{"--frobnicate"}, 2, "webgear provision --help"},
 		{[]string{"here"}, 2, `unexpected argument "here"`},
 		{[]string{"--config", "/nonexistent.yaml"}, 78, "settings file /nonexistent.yaml"},

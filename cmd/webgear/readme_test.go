@@ -20,7 +20,7 @@ func TestSettingsOfTheReadmeAreAccepted(t *testing.T) {
 	if !ok || !end {
 		t.Fatal("no settings in the README")
 	}
-	c, err := config.Parse([]byte(text))
+	c, err := config.Parse([]byte(text), config.Default())
 	if err != nil {
 		t.Fatalf("%v in\n%s", err, text)
 	}

@@ -4,32 +4,27 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
+	"os"
+	"os/signal"
+	"path/filepath"
 	"strings"
-	"sync"
+	"syscall"
 	"time"
 
 	"github.com/webgear-pi/webgear/device"
+	"github.com/webgear-pi/webgear/device/libcamera"
+	"github.com/webgear-pi/webgear/device/m2m"
 	"github.com/webgear-pi/webgear/device/source"
 	"github.com/webgear-pi/webgear/device/v4l2"
 	"github.com/webgear-pi/webgear/pkg/config"
+	"github.com/webgear-pi/webgear/pkg/encode"
+	"github.com/webgear-pi/webgear/pkg/server"
 	"github.com/webgear-pi/webgear/pkg/status"
 	"github.com/webgear-pi/webgear/pkg/webgear"
 )
-
-// newLogger writes to stderr, where systemd's journal picks it up.
-func newLogger(c config.Log, w world) *slog.Logger {
-	var level slog.Level
-	if err := level.UnmarshalText([]byte(c.Level)); err != nil {
-		level = slog.LevelInfo // Validate has refused everything else
-	}
-	o := &slog.HandlerOptions{Level: level}
-	if c.Format == "json" {
-		return slog.New(slog.NewJSONHandler(w.stderr, o))
-	}
-	return slog.New(slog.NewTextHandler(w.stderr, o))
-}
 
 // runCommand is webgear run.
 func runCommand(ctx context.Context, args []string, w world) error {
@@ -37,32 +32,19 @@ func runCommand(ctx context.Context, args []string, w world) error {
 	if err != nil {
 		return err
 	}
-	log := newLogger(c.Log, w)
+	log, level := newLogger(c.Log, w)
 	if flags.pi {
 		log.Warn("flag is deprecated", "flag", "--enablePiCamera", "remedy", "use --api pigear")
 	}
-	drv := v4l2.New(v4l2.Config{Root: w.root, Logger: log.With("component", "v4l2")})
-	settings, rest := webgear.ParseSettings(c.Options, func(key, reason string) {
-		log.Warn("option discarded", "key", key, "reason", reason)
-	})
-	src, err := parseSource(c, rest, drv, log)
+	m := &maker{drv: v4l2.New(v4l2.Config{Root: w.root, Logger: log.With("component", "v4l2")}), root: w.root, home: w.home, log: log}
+	m.devices = m.drv.NewWatcher()
+	o, src, err := m.options(ctx, c, flags)
 	if err != nil {
-		if flags.config != "" && !flags.set["source"] {
-			return &exitError{exitConfig, fmt.Errorf("settings file %s: camera.source: %w", flags.config, err)}
-		}
-		return usageError("--source: %w", err)
+		return err
 	}
-	devices := drv.NewWatcher()
-	o := webgear.Options{
-		Settings: settings, Open: src.Open, Source: source.Shown(c.Camera.Source), Want: src.Want, Better: src.Better, Fatal: fatal(src, flags),
-		Home: w.home, Service: flags.service, DebugErrors: flags.debugErrors, Version: buildVersion(), Logger: log,
-	}
-	if src.Hotplug {
-		o.Changes = devices.Changes()
-	}
-	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", c.HTTP.Listen)
+	ln, err := listenHTTP(ctx, c, flags, w)
 	if err != nil {
-		return usageError("--listen %s: %w: choose another address or port, or stop the program that uses it", c.HTTP.Listen, rootCause(err))
+		return err
 	}
 	defer func() { _ = ln.Close() }() // closed already, unless we fail before
 	if a, ok := ln.Addr().(*net.TCPAddr); flags.debugErrors && (!ok || !a.IP.IsLoopback()) {
@@ -76,11 +58,115 @@ func runCommand(ctx context.Context, args []string, w world) error {
 		}
 		return usageError("--options: %s", text)
 	}
-	return serve(ctx, g, ln, src, devices, log, func(err *device.OpError) error { return sourceError(c, flags, err) })
+	if err := w.manager.keep(storedName, ln); err != nil {
+		log.Warn("connections are refused while the program restarts", "err", err)
+	}
+	quiet := world{stdout: io.Discard, stderr: io.Discard}
+	r := &reloader{
+		parse: func() (config.Config, *runFlags, error) { return parseRunFlags(args, quiet) },
+		options: func(ctx context.Context, c config.Config, f *runFlags) (webgear.Options, error) {
+			o, _, err := m.options(ctx, c, f)
+			return o, err
+		},
+		level: level, manager: w.manager, log: log, running: c,
+	}
+	r.target = g
+	s := &service{
+		gear: g, src: src, devices: m.devices, manager: w.manager, reloader: r, log: log, slack: slack(c),
+		explain: func(err *device.OpError) error { return sourceError(src.Name, flags, err) },
+	}
+	path := flags.control
+	if dir := os.Getenv("RUNTIME_DIRECTORY"); path == "" && dir != "" && flags.service {
+		path = filepath.Join(dir, "control.sock")
+	}
+	if path != "" {
+		if s.control, err = listenControl(ctx, path); err != nil && flags.control != "" {
+			return usageError("--control-socket: %w", err)
+		} else if err != nil {
+			log.Warn("settings can be reloaded by a signal only", "err", err)
+		}
+	}
+	if flags.service {
+		hangups := make(chan os.Signal, 1)
+		signal.Notify(hangups, syscall.SIGHUP)
+		defer signal.Stop(hangups)
+		s.hangups = hangups
+	}
+	return s.serve(ctx, ln)
+}
+
+// listenHTTP gets the socket to serve, and explains to a person why not.
+func listenHTTP(ctx context.Context, c config.Config, flags *runFlags, w world) (net.Listener, error) {
+	ln, err := listen(ctx, c.HTTP.Listen, c.HTTP.Listen != flags.base().HTTP.Listen, w.manager)
+	switch {
+	case errors.Is(err, errTaken):
+		return nil, &exitError{exitConfig, fmt.Errorf("http.listen %s: %w: take the setting out, or use sudo systemctl disable --now webgear.socket", c.HTTP.Listen, err)}
+	case err != nil:
+		return nil, usageError("--listen %s: %w: choose another address or port, or stop the program that uses it", c.HTTP.Listen, rootCause(err))
+	}
+	return ln, nil
+}
+
+// maker makes of settings what a server takes.
+type maker struct {
+	drv     *v4l2.Driver
+	devices *v4l2.Watcher
+	root    string
+	home    string
+	log     *slog.Logger
+}
+
+// shortest is how long a camera stays on at least: a time of 0 means for ever to
+// the server.
+const shortest = time.Millisecond
+
+// encoders finds the hardware that makes JPEG.
+func (m *maker) encoders(ctx context.Context, c config.Config) []device.EncoderMaker {
+	if c.Camera.Encoder == "software" {
+		return nil
+	}
+	found, err := m2m.New(m2m.Config{Root: m.root, Logger: m.log.With("component", "m2m")}).Find(ctx)
+	if err != nil {
+		m.log.Warn("hardware encoders cannot be looked for", "err", err)
+	}
+	return found
+}
+
+// options turns the settings into those of a server. It starts nothing.
+func (m *maker) options(ctx context.Context, c config.Config, flags *runFlags) (webgear.Options, *source.Source, error) {
+	settings, rest := webgear.ParseSettings(c.Options, func(key, reason string) {
+		m.log.Warn("option discarded", "key", key, "reason", reason)
+	})
+	encoders := m.encoders(ctx, c)
+	src, err := parseSource(c, rest, m.drv, len(encoders) > 0, m.log)
+	if err != nil {
+		if flags.config != "" && !flags.set["source"] {
+			return webgear.Options{}, nil, &exitError{exitConfig, fmt.Errorf("settings file %s: camera.source: %w", flags.config, err)}
+		}
+		return webgear.Options{}, nil, usageError("--source: %w", err)
+	}
+	// Validate has checked these.
+	linger, always, _ := c.Camera.Lingers()
+	controls, _ := c.Camera.ControlValues()
+	timeout, _ := c.HTTP.Timeout()
+	o := webgear.Options{
+		Settings: settings, Open: src.Open, Source: src.Name, Want: src.Want, Better: src.Better, Fatal: fatal(src, flags),
+		Encoders: encoders, SoftwareEncoding: c.Camera.Encoder == "software", Transform: c.Camera.Transform,
+		Subsampling: subsampling(c), Limits: server.Limits{
+			MaxViewers: c.HTTP.MaxViewers, MaxViewersPerAddress: c.HTTP.MaxViewersPerAddress, ViewerTimeout: timeout,
+		},
+		DropSame: c.Camera.DropSameFrames, Linger: max(linger, shortest), OnDemand: src.OnDemand && !always, Controls: controls,
+		Home: m.home, Service: flags.service, DebugErrors: flags.debugErrors, Version: buildVersion(), Logger: m.log,
+	}
+	if src.Hotplug {
+		o.Changes = m.devices.Changes()
+	}
+	return o, src, nil
 }
 
 // parseSource finds out what the settings mean by their source.
-func parseSource(c config.Config, keys map[string]any, drv *v4l2.Driver, log *slog.Logger) (*source.Source, error) {
+// hardware says that there is one that makes JPEG of raw pictures.
+func parseSource(c config.Config, keys map[string]any, drv *v4l2.Driver, hardware bool, log *slog.Logger) (*source.Source, error) {
 	want, err := c.Want()
 	if err != nil {
 		return nil, err
@@ -89,38 +175,16 @@ func parseSource(c config.Config, keys map[string]any, drv *v4l2.Driver, log *sl
 		API: source.API(c.Camera.API), Want: want, Loop: c.Camera.Loop, CameraNum: c.Camera.CameraNum, StreamMode: c.Camera.StreamMode,
 		Demuxer: c.Camera.Demuxer, FFmpeg: c.Camera.FFmpeg, Colorspace: c.Camera.Colorspace,
 		TimeDelay: time.Duration(c.Camera.TimeDelay * float64(time.Second)), Stabilize: c.Camera.Stabilize, Keys: keys,
+		Codec: libcamera.Codec(c.Camera.Codec), Raw: func() bool { return hardware },
 	}, drv, log)
 }
 
-// serve runs g until ctx ends.
-func serve(ctx context.Context, g *webgear.Gear, ln net.Listener, src *source.Source, devices *v4l2.Watcher, log *slog.Logger,
-	explain func(*device.OpError) error,
-) error {
-	ctx, cancel := context.WithCancel(ctx)
-	var wg sync.WaitGroup
-	defer wg.Wait()
-	defer cancel()
-	if src.Hotplug {
-		wg.Go(func() {
-			if err := devices.Run(ctx); err != nil && ctx.Err() == nil {
-				log.Warn("device changes are not seen, cameras are looked for every 2 s instead", "err", err)
-			}
-		})
+// subsampling gives the name that an encoder knows.
+func subsampling(c config.Config) string {
+	if c.Camera.Subsampling == "keep" {
+		return encode.SubsamplingSource.String()
 	}
-	wg.Go(func() {
-		select {
-		case <-g.Ready():
-			log.Info("serving", "url", url(ln.Addr()), "version", buildVersion())
-			<-ctx.Done()
-			log.Info("stopping")
-		case <-ctx.Done():
-		}
-	})
-	err := g.Serve(ctx, ln)
-	if oe, ok := errors.AsType[*device.OpError](err); ok {
-		return explain(oe)
-	}
-	return err
+	return encode.Subsampling420.String()
 }
 
 // fatal says which failures of the very first attempt end the program. A user
@@ -138,15 +202,15 @@ func fatal(src *source.Source, flags *runFlags) []error {
 }
 
 // sourceError tells a person why the source they named cannot be used.
-func sourceError(c config.Config, flags *runFlags, err *device.OpError) error {
+func sourceError(name string, flags *runFlags, err *device.OpError) error {
 	remedy := ""
 	if !errors.Is(err, device.ErrNotInstalled) { // whose text has the remedy
 		remedy = ". " + status.CauseOf(err).Remedy
 	}
 	if flags.set["source"] || flags.config == "" {
-		return usageError("--source %s: %w%s", source.Shown(c.Camera.Source), err, remedy)
+		return usageError("--source %s: %w%s", name, err, remedy)
 	}
-	return &exitError{exitConfig, fmt.Errorf("settings file %s: camera.source %s: %w%s", flags.config, source.Shown(c.Camera.Source), err, remedy)}
+	return &exitError{exitConfig, fmt.Errorf("settings file %s: camera.source %s: %w%s", flags.config, name, err, remedy)}
 }
 
 // url is what a person types for an address we listen on.

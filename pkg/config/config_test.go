@@ -6,6 +6,9 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/webgear-pi/webgear/device"
 )
 
 func TestDefaultIsValidAndEmptyFileMeansDefault(t *testing.T) {
@@ -13,7 +16,7 @@ func TestDefaultIsValidAndEmptyFileMeansDefault(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, text := range []string{"", "\n", "# nothing\n", "camera: {}\n", "---\n"} {
-		c, err := Parse([]byte(text))
+		c, err := Parse([]byte(text), Default())
 		if err != nil {
 			t.Errorf("%q: %v", text, err)
 		}
@@ -24,7 +27,7 @@ func TestDefaultIsValidAndEmptyFileMeansDefault(t *testing.T) {
 }
 
 func TestParseKeepsDefaultsOfKeysThatAreNotNamed(t *testing.T) {
-	c, err := Parse([]byte("camera:\n  source: /dev/video2\n  framerate: 15\nlog: {level: debug}\n"))
+	c, err := Parse([]byte("camera:\n  source: /dev/video2\n  framerate: 15\nlog: {level: debug}\n"), Default())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,10 +61,22 @@ func TestParseNamesLineKeyAndRemedy(t *testing.T) {
 		{"options that are no mapping", "options: 3\n", ` line 1: `},
 		{"bad level", "log: {level: loud}\n", ` line 1: log.level: "loud" is none of debug, info, warn, error`},
 		{"bad log format", "log:\n  format: xml\n", ` line 2: log.format: "xml" is none of text, json`},
+		{"bad linger", "camera: {linger: soon}\n", ` line 1: camera.linger: "soon" is no time span: write it as 30s, 5m or 1h30m, or never`},
+		{"long linger", "camera: {linger: 25h}\n", ` line 1: camera.linger: 25h must be 0s to 24h, or never`},
+		{"control that is a list", "camera:\n  controls:\n    gain: [1]\n", ` line 3: camera.controls.gain: must be a number, true, false or text`},
+		{"control that is no number", "camera: {controls: {gain: .inf}}\n", ` line 1: camera.controls.gain: +Inf must be a finite number`},
+		{"bad encoder", "camera: {encoder: gpu}\n", ` line 1: camera.encoder: "gpu" is none of auto, software`},
+		{"bad subsampling", "camera: {subsampling: 422}\n", ` line 1: camera.subsampling: "422" is none of 420, keep`},
+		{"bad transform", "camera: {transform: 45}\n", ` line 1: camera.transform: "45" is none of 90, 180, 270, hflip, vflip`},
+		{"too many dropped", "camera: {drop_same_frames: 1001}\n", ` line 1: camera.drop_same_frames: 1001 must be 0 to 1000`},
+		{"negative viewers", "http: {max_viewers: -1}\n", ` line 1: http.max_viewers: -1 must not be negative`},
+		{"negative viewers of one", "http: {max_viewers_per_address: -1}\n", ` line 1: http.max_viewers_per_address: -1 must not be negative`},
+		{"bad timeout", "http: {viewer_timeout: 10}\n", ` line 1: http.viewer_timeout: "10" is no time span`},
+		{"short timeout", "http: {viewer_timeout: 10ms}\n", ` line 1: http.viewer_timeout: 10ms must be 1s to 1h`},
 		{"two documents", "log: {}\n---\nlog: {}\n", `more than one YAML document`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			_, err := Parse([]byte(tt.text))
+			_, err := Parse([]byte(tt.text), Default())
 			if err == nil || !strings.HasPrefix(err.Error(), tt.want) && !strings.Contains(err.Error(), tt.want) {
 				t.Fatalf("got %v, want %q", err, tt.want)
 			}
@@ -73,7 +88,7 @@ func TestParseNamesLineKeyAndRemedy(t *testing.T) {
 }
 
 func TestOptionsTakeAnyKey(t *testing.T) {
-	c, err := Parse([]byte("options:\n  frame_size_reduction: 25\n  -vf: hflip\n  sensor: {bit_depth: 10}\n"))
+	c, err := Parse([]byte("options:\n  frame_size_reduction: 25\n  -vf: hflip\n  sensor: {bit_depth: 10}\n"), Default())
 	if err != nil || len(c.Options) != 3 || c.Options["-vf"] != "hflip" {
 		t.Errorf("got %v, %v", c.Options, err)
 	}
@@ -87,7 +102,7 @@ func TestLoadNamesTheFile(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if c, err := Load(good); err != nil || c.HTTP.Listen != ":8080" {
+	if c, err := Load(good, Default()); err != nil || c.HTTP.Listen != ":8080" {
 		t.Errorf("got %+v, %v", c, err)
 	}
 	for path, want := range map[string]string{
@@ -95,7 +110,7 @@ func TestLoadNamesTheFile(t *testing.T) {
 		dir:                           "settings file " + dir + ": is not a regular file",
 		filepath.Join(dir, "missing"): "settings file " + filepath.Join(dir, "missing") + ": no such file or directory",
 	} {
-		if _, err := Load(path); err == nil || !strings.HasPrefix(err.Error(), want) {
+		if _, err := Load(path, Default()); err == nil || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("got %v, want %q", err, want)
 		}
 	}
@@ -106,11 +121,36 @@ func FuzzParse(f *testing.F) {
 	f.Add("log: {level: [1, 2]}\n")
 	f.Add("a: &a [*a]\n")
 	f.Fuzz(func(t *testing.T, text string) {
-		c, err := Parse([]byte(text))
+		c, err := Parse([]byte(text), Default())
 		if err == nil {
 			if err := c.Validate(); err != nil {
 				t.Errorf("accepted, but not valid: %v", err)
 			}
 		}
 	})
+}
+
+func TestTimesAndControlsHaveTheirValues(t *testing.T) {
+	c, err := Parse([]byte("camera: {linger: 1h30m, transform: 90, subsampling: 420, controls: {a: 1, b: -2.5, c: true, d: Manual Mode, e: no}}\n"), Default())
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, always, err := c.Camera.Lingers()
+	if d != 90*time.Minute || always || err != nil || c.Camera.Transform != "90" || c.Camera.Subsampling != "420" {
+		t.Errorf("got %v, %v, %v, %+v", d, always, err, c.Camera)
+	}
+	got, err := c.Camera.ControlValues()
+	want := map[string]device.ControlValue{
+		"a": device.NumberValue(1), "b": device.NumberValue(-2.5), "c": device.NumberValue(1), "d": device.TextValue("Manual Mode"), "e": device.TextValue("no"),
+	}
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("got %v, %v", got, err)
+	}
+	c.Camera.Linger = "never"
+	if _, always, err = c.Camera.Lingers(); !always || err != nil {
+		t.Errorf("never: %v, %v", always, err)
+	}
+	if d, err := c.HTTP.Timeout(); d != 10*time.Second || err != nil {
+		t.Errorf("timeout %v, %v", d, err)
+	}
 }

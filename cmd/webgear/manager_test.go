@@ -1,0 +1,291 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/webgear-pi/webgear/device"
+	"github.com/webgear-pi/webgear/pkg/status"
+)
+
+// notes is the other end of a manager: what the program tells it.
+type notes struct {
+	conn *net.UnixConn
+}
+
+// newNotes makes a manager that nobody but the test listens to.
+func newNotes(t *testing.T) (*manager, *notes) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "notify")
+	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	t.Setenv("NOTIFY_SOCKET", path)
+	return &manager{address: path}, &notes{conn}
+}
+
+// next waits for a note, and for the files that came with it.
+func (n *notes) next(t *testing.T) (text string, files []int) {
+	t.Helper()
+	if err := n.conn.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	b, oob := make([]byte, 4096), make([]byte, 4096)
+	size, oobSize, _, _, err := n.conn.ReadMsgUnix(b, oob)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if messages, err := unix.ParseSocketControlMessage(oob[:oobSize]); err == nil && len(messages) > 0 {
+		files, _ = unix.ParseUnixRights(&messages[0])
+	}
+	return string(b[:size]), files
+}
+
+// until reads notes until one begins so.
+func (n *notes) until(t *testing.T, prefix string) (all []string) {
+	t.Helper()
+	for range 60 { // other notes may come in between, for ever
+		text, files := n.next(t)
+		for _, fd := range files {
+			_ = unix.Close(fd)
+		}
+		all = append(all, text)
+		if strings.HasPrefix(text, prefix) {
+			return all
+		}
+	}
+	t.Fatalf("no %q in %q", prefix, all)
+	return nil
+}
+
+func TestManagerHearsOfPictureStateAndEnd(t *testing.T) {
+	m, n := newNotes(t)
+	m.watchdog = 2 * time.Second
+	ctx, cancel := context.WithCancel(t.Context())
+	code := make(chan int, 1)
+	stderr := newLockedBuffer()
+	go func() {
+		code <- run(ctx, []string{"run", "--listen", "127.0.0.1:0", "--source", "test:320x240"},
+			world{root: emptyRoot(t), home: t.TempDir(), stdout: stderr, stderr: stderr, manager: m})
+	}()
+	all := n.until(t, "READY=1")
+	if !strings.HasPrefix(all[0], "FDSTORE=1\nFDNAME=webgear-http") {
+		t.Errorf("first note %q", all[0])
+	}
+	if !strings.Contains(stderr.String(), "msg=serving") {
+		t.Error("was called ready before it served")
+	}
+	if !slices.ContainsFunc(all, func(s string) bool { return strings.HasPrefix(s, "STATUS=Camera online: Test picture") }) {
+		t.Errorf("no status of a camera in %q", all)
+	}
+	for range 3 {
+		n.until(t, "WATCHDOG=1")
+	}
+	cancel()
+	n.until(t, "STOPPING=1")
+	if c := <-code; c != 0 {
+		t.Errorf("exit code %d:\n%s", c, stderr)
+	}
+}
+
+func TestReloadIsToldWithItsTime(t *testing.T) {
+	m, n := newNotes(t)
+	m.reloading()
+	if text, _ := n.next(t); !strings.HasPrefix(text, "RELOADING=1\nMONOTONIC_USEC=") {
+		t.Errorf("got %q", text)
+	}
+}
+
+func TestNobodyIsToldWithoutAManager(*testing.T) {
+	var m *manager
+	m.ready()
+	m.reloading()
+	m.stopping()
+	m.forget("x")
+}
+
+// listener is one on a free port, with its file as the manager would pass it.
+func passed(t *testing.T, name string) (address string, f *os.File) {
+	t.Helper()
+	ln, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	own, err := ln.(*net.TCPListener).File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	fd, err := unix.Dup(int(own.Fd()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	address = ln.Addr().String()
+	if err := errors.Join(own.Close(), ln.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return address, os.NewFile(uintptr(fd), name)
+}
+
+func TestStoredSocketIsServedAgain(t *testing.T) {
+	address, f := passed(t, storedName)
+	ln, err := listen(t.Context(), address, true, &manager{files: []*os.File{f}})
+	if err != nil {
+		t.Fatal(err) // a new socket would be refused: the stored one is bound
+	}
+	defer func() { _ = ln.Close() }()
+	if ln.Addr().String() != address {
+		t.Errorf("got %s, want %s", ln.Addr(), address)
+	}
+}
+
+func TestStoredSocketOfAnotherAddressIsForgotten(t *testing.T) {
+	m, n := newNotes(t)
+	address, f := passed(t, storedName)
+	m.files = []*os.File{f}
+	ln, err := listen(t.Context(), "127.0.0.1:0", true, m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = ln.Close() }()
+	if ln.Addr().String() == address {
+		t.Error("the old address is served")
+	}
+	if text, _ := n.next(t); text != "FDSTOREREMOVE=1\nFDNAME=webgear-http" {
+		t.Errorf("got %q", text)
+	}
+	if conn, err := net.Dial("tcp", address); err == nil {
+		_ = conn.Close()
+		t.Error("the old address still answers")
+	}
+}
+
+func TestSocketOfAUnitIsServedUnlessTheSettingsSayOtherwise(t *testing.T) {
+	one, f := passed(t, "webgear.socket")
+	two, g := passed(t, "webgear.socket")
+	ln, err := listen(t.Context(), ":8000", false, &manager{files: []*os.File{f, g}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, address := range []string{one, two} {
+		conn, err := net.Dial("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := ln.Accept()
+		if err != nil || got.LocalAddr().String() != address {
+			t.Errorf("%s: accepted %v, %v", address, got, err)
+		}
+		_ = got.Close()
+		_ = conn.Close()
+	}
+	if err := ln.Close(); err != nil {
+		t.Error(err)
+	}
+	if _, err := ln.Accept(); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("Accept after Close: %v", err)
+	}
+
+	_, f = passed(t, "webgear.socket")
+	if _, err := listen(t.Context(), "127.0.0.1:1", true, &manager{files: []*os.File{f}}); !errors.Is(err, errTaken) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestSameKnowsTheWaysToWriteAnAddress(t *testing.T) {
+	for _, tt := range []struct {
+		ip      string
+		address string
+		want    bool
+	}{
+		{"::", ":8000", true},
+		{"0.0.0.0", ":8000", true},
+		{"::", "[::]:8000", true},
+		{"127.0.0.1", "127.0.0.1:8000", true},
+		{"::ffff:127.0.0.1", "127.0.0.1:8000", true},
+		{"::", "127.0.0.1:8000", false},
+		{"127.0.0.1", ":8000", false},
+		{"::", ":8001", false},
+		{"::", "localhost:8000", false},
+		{"::", "x", false},
+	} {
+		if got := same(&net.TCPAddr{IP: net.ParseIP(tt.ip), Port: 8000}, tt.address); got != tt.want {
+			t.Errorf("%s and %s: %v", tt.ip, tt.address, got)
+		}
+	}
+}
+
+func TestPulse(t *testing.T) {
+	offline := func(kind error) status.Camera {
+		c := status.CauseOf(kind)
+		return status.Camera{State: status.Offline, Cause: &c}
+	}
+	online := status.Camera{State: status.Online}
+	step := func(c *status.Counters, frames, placeholders, failures uint64) {
+		c.Frames += frames
+		c.Placeholders += placeholders
+		c.Failures += failures
+	}
+	for _, tt := range []struct {
+		name  string
+		slack time.Duration
+		// camera is what is seen each second, after what has changed since.
+		camera                         status.Camera
+		frames, placeholders, failures uint64
+		// dies is the second in which life ends, 0 when it does not in an hour.
+		low, high int
+	}{
+		{name: "pictures", camera: online, frames: 30},
+		{name: "nothing at all", camera: online, low: 15, high: 17},
+		{name: "no camera", camera: offline(device.ErrNotFound), placeholders: 1, failures: 1},
+		{name: "no camera, watch hangs", camera: offline(device.ErrNotFound), failures: 1, low: 15, high: 17},
+		{name: "capture hangs in a driver", camera: offline(device.ErrStalled), placeholders: 1, low: 22, high: 24},
+		{name: "open hangs", camera: offline(device.ErrNotFound), placeholders: 1, low: 70, high: 72},
+		{name: "open was told to wait", camera: offline(device.ErrNotFound), slack: time.Minute, placeholders: 1, low: 130, high: 132},
+		{name: "over", camera: offline(device.ErrEnded)},
+		{name: "over, and the stream goes on", camera: status.Camera{State: status.Offline, Cause: new(status.NoInputCause())}, placeholders: 1},
+		{name: "asleep", camera: status.Camera{State: status.Asleep}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			p, c, now := pulse{slack: tt.slack}, tt.camera, time.Unix(1e9, 0)
+			died := 0
+			for second := range 3600 {
+				step(&c.Counters, tt.frames, tt.placeholders, tt.failures)
+				if !p.beats(now.Add(time.Duration(second)*time.Second), c) {
+					died = second
+					break
+				}
+			}
+			if died < tt.low || died > tt.high {
+				t.Errorf("died after %d s, want %d to %d", died, tt.low, tt.high)
+			}
+		})
+	}
+}
+
+func TestPulseOfASilentCameraThatIsOpenedAgainAndAgain(t *testing.T) {
+	stalled := status.CauseOf(device.ErrStalled)
+	c, p := status.Camera{State: status.Offline, Cause: &stalled}, pulse{}
+	next, wait := 12, 12
+	for second := range 3600 {
+		c.Counters.Placeholders++
+		if second == next { // as package capture does
+			c.Counters.Opens++
+			wait = min(2*wait, 60)
+			next += wait
+		}
+		if !p.beats(time.Unix(1e9+int64(second), 0), c) {
+			t.Fatalf("died after %d s", second)
+		}
+	}
+}
