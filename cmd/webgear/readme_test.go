@@ -32,7 +32,7 @@ func TestSettingsOfTheReadmeAreAccepted(t *testing.T) {
 		t.Errorf("not the defaults: %+v", c)
 	}
 	// Every setting is there, so that the list is whole.
-	for line := range strings.SplitSeq("source resolution framerate format loop api camera_num stream_mode stabilize colorspace time_delay source_demuxer custom_ffmpeg listen level", " ") {
+	for line := range strings.SplitSeq("source resolution framerate format linger controls encoder codec subsampling transform drop_same_frames max_viewers max_viewers_per_address viewer_timeout loop api camera_num stream_mode stabilize colorspace time_delay source_demuxer custom_ffmpeg listen level", " ") {
 		if !strings.Contains(text, "  "+line+":") {
 			t.Errorf("%s is missing", line)
 		}
@@ -40,7 +40,7 @@ func TestSettingsOfTheReadmeAreAccepted(t *testing.T) {
 }
 
 func TestFlagsOfTheReadmeExist(t *testing.T) {
-	known := map[string]bool{"json": true, "overwrite": true, "custom-data-location": true, "help": true, "frame": true}
+	known := map[string]bool{"json": true, "report": true, "controls": true, "overwrite": true, "custom-data-location": true, "help": true, "frame": true}
 	fs, _ := newRunFlags()
 	count := 0
 	for _, m := range regexp.MustCompile("`[^`\n]*`").FindAllString(readme(t), -1) {
