@@ -136,10 +136,11 @@ type Controller interface {
 
 	// SetControls sets the controls with the given IDs. All are checked first:
 	// an ID that is not there, a control that cannot be set or a value out of
-	// range is an error that names it, and then nothing is changed. Text is
-	// accepted for menus, where it is an item's name. It returns all controls
-	// as they are afterwards, read back from the device, which may have granted
-	// something else.
+	// range is an error of kind ErrInvalid that names it, and then nothing is
+	// changed; a control that is Busy is one of kind ErrBusy. Text is accepted for
+	// menus, where it is an item's name. It returns all controls as they are
+	// afterwards, read back from the device, which may have granted something
+	// else.
 	SetControls(ctx context.Context, values map[string]ControlValue) ([]Control, error)
 
 	// ControlsChanged receives a value after a control changed, by whomever. The

@@ -61,8 +61,9 @@ type Info struct {
 	Name string `json:"name"`
 	// Path is what was opened, such as "/dev/video0".
 	Path string `json:"path"`
-	// ID is a name that survives replugging and rebooting where there is one:
-	// a path below /dev/v4l/by-id or by-path. Otherwise it equals Path.
+	// ID is a name that survives replugging and rebooting where there is one: a
+	// path below /dev/v4l/by-id or by-path, or "bus:" and the port that the camera
+	// is plugged in where nobody makes those. Otherwise it equals Path.
 	ID string `json:"id"`
 	// Bus says where the camera is attached, such as "usb-0000:01:00.0-1.2".
 	Bus string `json:"bus,omitempty"`
@@ -96,6 +97,14 @@ type Buffer struct {
 	// when the driver cannot spare the memory now; then Data has to be copied.
 	// The other fields may be kept anyway.
 	Hold func() (release func(), ok bool)
+	// DMABUF, where it is not nil, gives a file descriptor of the memory that Data
+	// begins at the first byte of, for other hardware to read the picture without
+	// a copy. It may be called as long as Data may be read, and the descriptor used
+	// as long; it stays the driver's, which closes it. The same memory has the same
+	// descriptor, so that whoever imported it once can tell. ok is false when the
+	// memory cannot be shared. A copy of the Buffer whose Data was copied must not
+	// keep it.
+	DMABUF func() (fd int, ok bool)
 }
 
 // Frame is one complete JPEG picture, shared by all viewers through its pointer

@@ -25,8 +25,12 @@ var (
 	ErrStalled = errors.New("delivers no pictures")
 	// ErrDamaged: the camera delivers, but nothing that can be shown.
 	ErrDamaged = errors.New("delivers damaged pictures")
-	// ErrEnded: a recording is over.
+	// ErrEnded: a recording is over. A camera that is live never ends; one that
+	// stops for good of itself is ErrStalled.
 	ErrEnded = errors.New("ended")
+	// ErrInvalid: a control that is not there or is never set, or a value that it
+	// does not take.
+	ErrInvalid = errors.New("invalid value")
 )
 
 // OpError says which operation failed on which device, and why. Its text reads

@@ -54,10 +54,13 @@ func (f *FakeController) SetControls(ctx context.Context, values map[string]devi
 	for _, id := range slices.Sorted(maps.Keys(values)) {
 		i := slices.IndexFunc(next, func(c device.Control) bool { return c.ID == id })
 		if i < 0 {
-			return nil, f.fail("set control "+id, nil, errors.New("there is no such control"))
+			return nil, f.fail("set control "+id, device.ErrInvalid, errors.New("there is no such control"))
 		}
 		v, err := accept(next[i], values[id])
 		if err != nil {
+			if !errors.Is(err, device.ErrBusy) {
+				return nil, f.fail("set control "+id, device.ErrInvalid, err)
+			}
 			return nil, f.fail("set control "+id, nil, err)
 		}
 		next[i].Value = v

@@ -241,7 +241,8 @@ func setControlsChecksFirst(t tb, s *suite) {
 		case ctl.ID == good.ID:
 		case ctl.ReadOnly:
 			bad[ctl.ID] = ctl.Value
-		case number && !ctl.Busy && ctl.Max < 1<<52:
+		case ctl.Busy: // ErrBusy
+		case number && ctl.Max < 1<<52:
 			bad[ctl.ID] = device.NumberValue(ctl.Max + 1)
 		case ctl.Kind == device.ControlMenu:
 			bad[ctl.ID] = device.TextValue("no such choice")
@@ -249,8 +250,8 @@ func setControlsChecksFirst(t tb, s *suite) {
 	}
 	for id, v := range bad {
 		_, err := c.set(map[string]device.ControlValue{good.ID: other(good), id: v})
-		if err == nil || !strings.Contains(err.Error(), id) {
-			t.Errorf("SetControls(%s = %v): got %v, want an error that names it", id, v, err)
+		if !errors.Is(err, device.ErrInvalid) || !strings.Contains(err.Error(), id) {
+			t.Errorf("SetControls(%s = %v): got %v, want ErrInvalid and a text that names it", id, v, err)
 		}
 		if got := valueOf(c.controls(), good.ID); got != good.Value {
 			t.Errorf("%s changed from %v to %v although %s was refused", good.ID, good.Value, got, id)

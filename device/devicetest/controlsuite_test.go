@@ -70,6 +70,7 @@ func TestSuiteFindsBrokenControllers(t *testing.T) {
 		{"SetControlsReadsBack", &forgetful{FakeController: good()}, "got 50"},
 		{"SetControlsTakesNamesOfMenus", &nameless{FakeController: good()}, "no names"},
 		{"SetControlsChangesAllOrNothing", &oneByOne{FakeController: good()}, "although"},
+		{"SetControlsChangesAllOrNothing", &vague{FakeController: good()}, "want ErrInvalid"},
 		{"ControlsChangedTells", &silent{FakeController: good()}, "told nothing"},
 		{"ControlsWorkFromAnyGoroutine", &grumpy{FakeController: good()}, "bad file descriptor"},
 		{"ControlsAfterCloseReturnErrClosed", &grumpy{FakeController: good()}, "bad file descriptor"},
@@ -97,6 +98,17 @@ func TestSuiteFindsBrokenControllers(t *testing.T) {
 			t.Errorf("no broken camera proves rule %s", r.name)
 		}
 	}
+}
+
+// vague refuses without saying of what kind that is.
+type vague struct{ *FakeController }
+
+func (v *vague) SetControls(ctx context.Context, values map[string]device.ControlValue) ([]device.Control, error) {
+	list, err := v.FakeController.SetControls(ctx, values)
+	if errors.Is(err, device.ErrInvalid) {
+		err = errors.New(err.Error())
+	}
+	return list, err
 }
 
 type forgetful struct{ *FakeController }

@@ -12,7 +12,8 @@ import (
 )
 
 // TestEncodersInMachine runs the tests of the hardware encoders with labjpeg,
-// which is built for the host's own architecture only.
+// which is built for the host's own architecture only, and with a camera whose
+// pictures it imports.
 func TestEncodersInMachine(t *testing.T) {
 	if foreign() {
 		t.Logf("no labjpeg on %s: nothing to do", arch())
@@ -23,7 +24,7 @@ func TestEncodersInMachine(t *testing.T) {
 	result, err := lab.Run(t.Context(), lab.Job{
 		Command: []string{"./m2m.test", "-test.v", "-test.timeout", "9m", "-test.run", cmp.Or(os.Getenv("LAB_RUN"), "Lab")},
 		Dir:     dir,
-		Modules: []string{"labjpeg"},
+		Modules: []string{"labjpeg", "vivid n_devs=1 node_types=1 num_inputs=1 input_types=0"},
 		Timeout: 10 * time.Minute,
 		Output:  t.Output(),
 	})

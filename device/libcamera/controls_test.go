@@ -122,8 +122,8 @@ func TestWrongValuesAreNamedAndChangeNothing(t *testing.T) {
 	} {
 		_, err := cam.SetControls(r.context(), tt.values)
 		for _, want := range tt.want {
-			if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "libcamera:0") {
-				t.Errorf("%v: got %v, want %q", tt.values, err, want)
+			if !errors.Is(err, device.ErrInvalid) || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "libcamera:0") {
+				t.Errorf("%v: got %v, want ErrInvalid and %q", tt.values, err, want)
 			}
 		}
 	}

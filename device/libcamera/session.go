@@ -152,7 +152,7 @@ func (s *session) restart(ctx context.Context) bool {
 	next, err := old.with(all)
 	switch {
 	case err != nil: // two changes that do not go together
-		s.answer(changes, c.life.Fail("set controls", nil, err))
+		s.answer(changes, c.life.Fail("set controls", device.ErrInvalid, err))
 		return true
 	case reflect.DeepEqual(next, old): // there and back
 		s.answer(changes, nil)

@@ -192,12 +192,12 @@ func (c *Camera) SetControls(ctx context.Context, values map[string]device.Contr
 	}
 	settings, err := c.check(values)
 	if err != nil {
-		return nil, c.life.Fail(op, nil, err)
+		return nil, c.life.Fail(op, device.ErrInvalid, err)
 	}
 	ch := &change{values: settings, done: make(chan error, 1)}
 	ses, err := c.change(ch)
-	if err != nil {
-		return nil, c.life.Fail(op, nil, err)
+	if err != nil { // values that do not go together
+		return nil, c.life.Fail(op, device.ErrInvalid, err)
 	}
 	if ses == nil {
 		c.tellChanged()
@@ -210,7 +210,9 @@ func (c *Camera) SetControls(ctx context.Context, values map[string]device.Contr
 		case err = <-ch.done:
 		default:
 			// The capture ended before it came to that.
-			err = c.note(settings)
+			if err = c.note(settings); err != nil {
+				err = c.life.Fail(op, device.ErrInvalid, err)
+			}
 		}
 	case <-c.life.Closed():
 		err = c.life.Fail(op, device.ErrClosed, nil)

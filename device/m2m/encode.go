@@ -26,14 +26,42 @@ func (e *Encoder) Encode(b *device.Buffer) ([]byte, error) {
 	if err := e.applyQuality(); err != nil {
 		return nil, err
 	}
+	if !e.wantsImport(b) {
+		return e.encodeCopy(b)
+	}
+	if e.imports.pictures == 0 {
+		return e.tryImport(b)
+	}
+	data, err := e.encodeImported(b)
+	if e.givesUpImport(err) {
+		return e.encodeCopy(b)
+	}
+	return data, err
+}
+
+// encodeCopy copies the picture into the encoder's memory and encodes it there.
+func (e *Encoder) encodeCopy(b *device.Buffer) ([]byte, error) {
+	if err := e.returnToCopies(); err != nil {
+		return nil, err
+	}
+	return e.encode(func() error { return e.feed(b.Data) })
+}
+
+// encode passes the picture through the hardware that feed queues.
+func (e *Encoder) encode(feed func() error) ([]byte, error) {
+	const op = "m2m encode"
 	if !e.on {
 		if err := e.start(); err != nil {
 			e.stop()
 			return nil, err
 		}
 	}
-	stamp, err := e.feed(b.Data)
-	if err != nil {
+	// The time stamp, which the driver copies to the result, is the time since
+	// the encoder was made: it rises, is never 0 as that of a stray result, and
+	// tells the rate control how fast pictures come.
+	e.stamp = max(time.Since(e.began).Truncate(time.Microsecond), e.stamp+time.Microsecond)
+	stamp := e.stamp
+	if err := feed(); err != nil {
 		e.stop()
 		return nil, e.fail("m2m queue picture", "", err)
 	}
@@ -75,16 +103,13 @@ func (e *Encoder) check(b *device.Buffer) error {
 	return nil
 }
 
-// feed copies a picture into a buffer and queues it. Its time stamp, which the
-// driver copies to the result, is the time since the encoder was made: it rises,
-// is never 0 as that of a stray result, and tells the rate control how fast
-// pictures come.
-func (e *Encoder) feed(data []byte) (time.Duration, error) {
+// feed copies a picture into a buffer and queues it.
+func (e *Encoder) feed(data []byte) error {
 	index := uint32(e.next % len(e.output.maps))
 	e.next++
 	e.copier.copy(e.output.maps[index], data)
-	e.stamp = max(time.Since(e.began).Truncate(time.Microsecond), e.stamp+time.Microsecond)
-	return e.stamp, e.output.enqueue(index, e.pictureBytes, e.stamp)
+	e.copied += uint64(e.copier.size)
+	return e.output.enqueue(index, e.pictureBytes, e.stamp)
 }
 
 // await waits until the picture's buffer and its result are back, and returns

@@ -45,6 +45,8 @@ type Encoder struct {
 	stamp           time.Duration // of the last picture
 	next            int           // of the buffers for pictures
 	dropped         int
+	imports         imports
+	copied          uint64 // bytes of pictures, into the encoder's memory
 }
 
 var (
@@ -102,8 +104,8 @@ func (e *Encoder) setUp(f *found) error {
 	}
 	e.memory = memory
 	output, capture := f.types()
-	e.output = queue{node: e.node, typ: output, multi: f.multi, msg: &messages.output}
-	e.capture = queue{node: e.node, typ: capture, multi: f.multi, msg: &messages.capture}
+	e.output = queue{node: e.node, typ: output, multi: f.multi, msg: &messages.output, mem: memoryMMAP}
+	e.capture = queue{node: e.node, typ: capture, multi: f.multi, msg: &messages.capture, mem: memoryMMAP}
 	if err := e.negotiate(f); err != nil {
 		return err
 	}
@@ -116,10 +118,18 @@ func (e *Encoder) setUp(f *found) error {
 		return e.fail("m2m set quality", fmt.Sprint(e.quality.Load()), err)
 	}
 	e.applied = e.quality.Load()
-	if err := e.output.allocate(outputBuffers); err != nil {
-		return e.noBuffers(err)
+	if err := e.ownBuffers(); err != nil {
+		return err
 	}
 	if err := e.capture.allocate(captureBuffers); err != nil {
+		return e.noBuffers(err)
+	}
+	return nil
+}
+
+// ownBuffers gets memory that pictures are copied into.
+func (e *Encoder) ownBuffers() error {
+	if err := e.output.allocate(outputBuffers); err != nil {
 		return e.noBuffers(err)
 	}
 	for _, m := range e.output.maps {
@@ -220,9 +230,7 @@ func (e *Encoder) Close() {
 		_ = unix.Munmap(e.memory)
 		e.memory, e.output.msg, e.capture.msg = nil, nil, nil
 	}
-	if e.dropped > 0 {
-		e.log.Debug("encoder closed", "path", e.path, "dropped", e.dropped)
-	}
+	e.log.Debug("encoder closed", "path", e.path, "dropped", e.dropped, "imported", e.imports.pictures, "copied_bytes", e.copied)
 }
 
 // fail describes why op failed.

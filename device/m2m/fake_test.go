@@ -49,14 +49,16 @@ type fakeDevice struct {
 	crops        bool // it knows S_SELECTION
 
 	// Scripts.
-	given     device.FourCC // what S_FMT makes of the codec's format, 0 means as asked
-	stray     []byte        // the first result of each stream, with time stamp 0
-	canned    []byte        // every result, instead of encoding
-	delay     time.Duration // that a result takes
-	spurious  int           // polls that say that there is something when there is not
-	offset    uint32        // data_offset of results
-	countOnly uint32        // buffers that REQBUFS gives at most, 0 means as asked
-	busyCtrl  bool          // controls cannot be set while streaming
+	given     device.FourCC  // what S_FMT makes of the codec's format, 0 means as asked
+	stray     []byte         // the first result of each stream, with time stamp 0
+	canned    []byte         // every result, instead of encoding
+	delay     time.Duration  // that a result takes
+	spurious  int            // polls that say that there is something when there is not
+	offset    uint32         // data_offset of results
+	countOnly uint32         // buffers that REQBUFS gives at most, 0 means as asked
+	busyCtrl  bool           // controls cannot be set while streaming
+	shared    map[int][]byte // memory of others, by its descriptor
+	imports   string         // what becomes of it: "", "no memory type", "refused", "garbled", "lost"
 
 	mu      sync.Mutex
 	fail    map[string][]error // by call: what the next calls return, nil is success
@@ -94,6 +96,7 @@ type fakeQueue struct {
 	done    []fakeBuffer
 	on      bool
 	ended   bool // LAST was given
+	memory  uint32
 }
 
 type fakeBuffer struct {
@@ -103,6 +106,7 @@ type fakeBuffer struct {
 	offset    uint32
 	sec, usec int64
 	ready     time.Time
+	picture   []byte // where it is not the driver's
 }
 
 func piImageEncoder() *fakeDevice {
@@ -350,9 +354,10 @@ func (n *fakeNode) grantInput(p *rawPixFormatMP) {
 
 func (n *fakeNode) request(r *rawRequest) error {
 	q := n.queue(r.Type)
-	if q == nil || r.Memory != memoryMMAP {
+	if q == nil || r.Memory != memoryMMAP && (q != &n.queues[0] || n.imports == "no memory type") || q.on && r.Count > 0 {
 		return unix.EINVAL
 	}
+	q.memory = r.Memory
 	if n.countOnly > 0 {
 		r.Count = min(r.Count, n.countOnly-1)
 	}
@@ -363,6 +368,9 @@ func (n *fakeNode) request(r *rawRequest) error {
 	for i := range r.Count {
 		n.next += 1 << 12
 		q.buffers[i] = n.next
+		if r.Memory != memoryMMAP {
+			continue
+		}
 		n.memory[n.next] = make([]byte, q.format.Planes[0].SizeImage)
 	}
 	return nil

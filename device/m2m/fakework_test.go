@@ -31,7 +31,7 @@ func writeFile(tb testing.TB, path string) {
 // buffer answers QUERYBUF, QBUF and DQBUF.
 func (n *fakeNode) buffer(req uintptr, b *rawBuffer) error {
 	q := n.queue(b.Type)
-	if q == nil || b.Memory != memoryMMAP {
+	if q == nil || b.Memory != q.memory {
 		return unix.EINVAL
 	}
 	var plane *rawPlane
@@ -54,9 +54,23 @@ func (n *fakeNode) buffer(req uintptr, b *rawBuffer) error {
 		}
 		return nil
 	case vidiocQBuf:
-		used := b.BytesUsed
+		used, room, memory := b.BytesUsed, b.Length, b.M
 		if plane != nil {
-			used = plane.BytesUsed
+			used, room, memory = plane.BytesUsed, plane.Length, plane.M
+		}
+		var picture []byte
+		if q.memory == memoryDMABUF {
+			picture = n.shared[int(memory)]
+			switch {
+			case picture == nil:
+				return unix.EBADF
+			case n.imports == "refused":
+				return unix.EFAULT
+			case room < q.format.Planes[0].SizeImage:
+				return unix.EINVAL
+			case int(room) > len(picture):
+				return unix.EFAULT
+			}
 		}
 		if slices.ContainsFunc(q.queued, func(o fakeBuffer) bool { return o.index == b.Index }) {
 			return unix.EINVAL // twice
@@ -64,7 +78,7 @@ func (n *fakeNode) buffer(req uintptr, b *rawBuffer) error {
 		if q == &n.queues[0] && used < q.format.Planes[0].SizeImage {
 			return unix.EINVAL // half a picture
 		}
-		q.queued = append(q.queued, fakeBuffer{index: b.Index, used: used, sec: b.Sec, usec: b.Usec})
+		q.queued = append(q.queued, fakeBuffer{index: b.Index, used: used, sec: b.Sec, usec: b.Usec, picture: picture})
 		n.work()
 		return nil
 	}
@@ -139,6 +153,16 @@ func (n *fakeNode) work() {
 func (n *fakeNode) finish(p, r fakeBuffer, fate string) {
 	in, out := &n.queues[0], &n.queues[1]
 	picture := n.memory[in.buffers[p.index]]
+	if p.picture != nil {
+		picture = p.picture
+		switch n.imports {
+		case "garbled":
+			picture = make([]byte, len(picture))
+		case "lost":
+			out.queued = append(out.queued, r)
+			return
+		}
+	}
 	if n.keep {
 		n.fed = append(n.fed, bytes.Clone(picture))
 	}

@@ -15,7 +15,8 @@ const (
 	typeCaptureMPlane = 9
 	typeOutputMPlane  = 10
 
-	memoryMMAP = 1
+	memoryMMAP   = 1
+	memoryDMABUF = 4
 
 	fieldNone      = 1
 	colorspaceJPEG = 7

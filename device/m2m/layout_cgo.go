@@ -61,6 +61,8 @@ var (
 	_ = [1]byte{}[C.V4L2_BUF_TYPE_VIDEO_CAPTURE_MPLANE-typeCaptureMPlane]
 	_ = [1]byte{}[C.V4L2_BUF_TYPE_VIDEO_OUTPUT_MPLANE-typeOutputMPlane]
 	_ = [1]byte{}[C.V4L2_BUF_TYPE_VIDEO_OUTPUT-typeOutput]
+	_ = [1]byte{}[C.V4L2_MEMORY_MMAP-memoryMMAP]
+	_ = [1]byte{}[C.V4L2_MEMORY_DMABUF-memoryDMABUF]
 	_ = [1]byte{}[C.V4L2_COLORSPACE_JPEG-colorspaceJPEG]
 	_ = [1]byte{}[C.V4L2_YCBCR_ENC_601-enc601]
 	_ = [1]byte{}[C.V4L2_QUANTIZATION_FULL_RANGE-quantFull]

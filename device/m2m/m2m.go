@@ -5,7 +5,8 @@
 // pictures this program knows and gives JPEG. The Pi 5 has none.
 //
 // A Finder looks for them; what it finds are [device.EncoderMaker] values. The
-// package opens, negotiates, copies pictures in and files out, and proves that
+// package opens, negotiates, lets the hardware read pictures where the camera put
+// them or copies them in, copies files out, and proves that
 // each file belongs to its picture. It does not choose between hardware and
 // software and does not try again after a failure: its user does. It adds no
 // Huffman tables to MJPG that comes without them; pkg/jpeg does.
@@ -19,6 +20,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"time"
+	"unsafe"
 )
 
 // Config is the world a Finder lives in.
@@ -33,6 +35,10 @@ type Config struct {
 	// FirstTimeout is the same for the first one after the encoder was made or
 	// reset, when the firmware sets itself up; 0 means 2 s.
 	Timeout, FirstTimeout time.Duration
+	// Nodes, where it is not nil, stands for the kernel, as devicetest.Kernel does:
+	// it opens the node at a path and returns what answers its ioctls. Encoders can
+	// then be found, but do not work.
+	Nodes func(path string) (ioctl func(req uintptr, arg unsafe.Pointer) error, err error)
 }
 
 // Chosen: the Pi's block takes about 13 ms for 1920x1080 (160 million pixels a
@@ -52,7 +58,12 @@ type Finder struct {
 }
 
 // New returns a Finder for the world described by cfg.
-func New(cfg Config) *Finder { return newFinder(cfg, system{}) }
+func New(cfg Config) *Finder {
+	if cfg.Nodes != nil {
+		return newFinder(cfg, described{cfg.Nodes})
+	}
+	return newFinder(cfg, system{})
+}
 
 func newFinder(cfg Config, k kernel) *Finder {
 	log := cfg.Logger

@@ -139,6 +139,22 @@ func (c *copier) read(f device.Format) {
 	c.size = sizeOf(c.from)
 }
 
+// identity says that the copy would be the same bytes at the same places, so that
+// the encoder can as well read the picture where it is. Packed pictures may lack
+// the lines below the edge, which are not shown.
+func (c *copier) identity() bool {
+	if c.limits != nil {
+		return false
+	}
+	for i := range c.planes {
+		from, to := c.from[i], c.to[i]
+		if from.offset != to.offset || from.stride != to.stride || c.full[i] > from.row {
+			return false
+		}
+	}
+	return len(c.planes) == 1 || c.below[0] == c.from[0].rows
+}
+
 // copy fills dst with the picture in src, which has at least c.size bytes.
 func (c *copier) copy(dst, src []byte) {
 	for i, p := range c.planes {

@@ -36,7 +36,9 @@ type queue struct {
 	typ   uint32
 	multi bool
 	msg   *message
-	maps  [][]byte // the driver's buffers by index
+	mem   uint32   // memoryMMAP, or memoryDMABUF for buffers of others
+	count uint32   // of buffers
+	maps  [][]byte // the driver's own buffers by index
 	asked bool     // REQBUFS gave buffers that were not given back
 	on    bool     // STREAMON was tried and STREAMOFF was not
 }
@@ -44,31 +46,39 @@ type queue struct {
 // dequeued is a buffer that came back.
 type dequeued struct {
 	index uint32
-	data  []byte // the part in use, in the driver's memory
+	data  []byte // the part in use, in the driver's own memory
 	flags uint32
 	stamp time.Duration
 }
 
 // prepare fills the message.
 func (q *queue) prepare(index uint32) {
-	*q.msg = message{buf: rawBuffer{Index: index, Type: q.typ, Field: fieldNone, Memory: memoryMMAP}}
+	*q.msg = message{buf: rawBuffer{Index: index, Type: q.typ, Field: fieldNone, Memory: q.mem}}
 	if q.multi {
 		q.msg.buf.M = uintptr(unsafe.Pointer(&q.msg.plane))
 		q.msg.buf.Length = 1
 	}
 }
 
-// allocate gets count buffers and maps them. The driver may give more.
-func (q *queue) allocate(count uint32) error {
-	r := rawRequest{Count: count, Type: q.typ, Memory: memoryMMAP}
+// request gets count buffers of a kind of memory. The driver may give more.
+func (q *queue) request(count, memory uint32) error {
+	r := rawRequest{Count: count, Type: q.typ, Memory: memory}
 	if err := q.node.ioctl(vidiocReqBufs, unsafe.Pointer(&r)); err != nil {
 		return err
 	}
-	q.asked = true
+	q.mem, q.count, q.asked = memory, r.Count, true
 	if r.Count < count {
 		return unix.ENOMEM
 	}
-	for i := range r.Count {
+	return nil
+}
+
+// allocate gets count buffers of the driver's own memory and maps them.
+func (q *queue) allocate(count uint32) error {
+	if err := q.request(count, memoryMMAP); err != nil {
+		return err
+	}
+	for i := range q.count {
 		q.prepare(i)
 		if err := q.node.ioctl(vidiocQueryBuf, unsafe.Pointer(&q.msg.buf)); err != nil {
 			return err
@@ -90,13 +100,23 @@ func (q *queue) allocate(count uint32) error {
 
 // enqueue gives a buffer to the driver, of a picture with its size in bytes.
 func (q *queue) enqueue(index uint32, size int, stamp time.Duration) error {
+	return q.give(index, size, len(q.maps[index]), 0, stamp)
+}
+
+// lend lets the driver read a picture where it is. The kernel refuses memory
+// that is shorter than size.
+func (q *queue) lend(index uint32, fd, size int, stamp time.Duration) error {
+	return q.give(index, size, size, uintptr(fd), stamp)
+}
+
+func (q *queue) give(index uint32, size, room int, memory uintptr, stamp time.Duration) error {
 	q.prepare(index)
 	b := &q.msg.buf
 	b.Sec, b.Usec = int64(stamp/time.Second), int64(stamp%time.Second/time.Microsecond)
 	if q.multi {
-		q.msg.plane.BytesUsed, q.msg.plane.Length = uint32(size), uint32(len(q.maps[index]))
+		q.msg.plane.BytesUsed, q.msg.plane.Length, q.msg.plane.M = uint32(size), uint32(room), memory
 	} else {
-		b.BytesUsed, b.Length = uint32(size), uint32(len(q.maps[index]))
+		b.BytesUsed, b.Length, b.M = uint32(size), uint32(room), memory
 	}
 	return q.node.ioctl(vidiocQBuf, unsafe.Pointer(b))
 }
@@ -112,15 +132,19 @@ func (q *queue) dequeue() (dequeued, error) {
 	if q.multi {
 		used, from = q.msg.plane.BytesUsed, q.msg.plane.DataOffset
 	}
-	if int(b.Index) >= len(q.maps) || int64(used) > int64(len(q.maps[b.Index])) {
-		return dequeued{}, fmt.Errorf("buffer %d of %d with %d bytes: %w", b.Index, len(q.maps), used, unix.EPROTO)
-	}
-	return dequeued{
+	back := dequeued{
 		index: b.Index,
-		data:  q.maps[b.Index][min(from, used):used],
 		flags: b.Flags,
 		stamp: time.Duration(b.Sec)*time.Second + time.Duration(b.Usec)*time.Microsecond,
-	}, nil
+	}
+	own := q.mem == memoryMMAP
+	if b.Index >= q.count || own && int64(used) > int64(len(q.maps[b.Index])) {
+		return dequeued{}, fmt.Errorf("buffer %d of %d with %d bytes: %w", b.Index, q.count, used, unix.EPROTO)
+	}
+	if own {
+		back.data = q.maps[b.Index][min(from, used):used]
+	}
+	return back, nil
 }
 
 // stream starts or stops the queue. Stopping takes all buffers from the driver.
@@ -134,15 +158,15 @@ func (q *queue) stream(on bool) error {
 	return q.node.ioctl(req, unsafe.Pointer(&q.msg.buf.Type))
 }
 
-// release undoes allocate, however far it came. Nothing that fails in it can be
+// release undoes allocate or request, however far it came. Nothing that fails in it can be
 // helped: closing the node takes the rest.
 func (q *queue) release() {
 	for _, m := range q.maps {
 		_ = q.node.munmap(m)
 	}
 	if q.asked {
-		r := rawRequest{Type: q.typ, Memory: memoryMMAP}
+		r := rawRequest{Type: q.typ, Memory: q.mem}
 		_ = q.node.ioctl(vidiocReqBufs, unsafe.Pointer(&r))
 	}
-	q.maps, q.asked = nil, false
+	q.maps, q.count, q.asked = nil, 0, false
 }

@@ -3,6 +3,22 @@
 // package beside the command that names drivers; it opens nothing by itself and
 // holds no state but that of the source.
 //
+// Which camera a source of this computer means:
+//
+//   - A number (0, /dev/video0) means the camera that was found by it when the
+//     source was opened for the first time, from then on and wherever that camera
+//     is plugged in: numbers change hands when cameras come and go. The camera is
+//     known by its ID; one without a stable ID by its driver, its name and its
+//     port.
+//   - Any other path below /dev and a "bus:" name mean whatever camera that name
+//     leads to each time.
+//   - auto means any camera. It waits some seconds for the one it had to come
+//     back before it takes another one.
+//
+// Sources that share a [v4l2.Driver] never open a camera that another of them has
+// open. One that rests, as it has no viewers, is kept by number and by name, but
+// auto may take it.
+//
 // A [Source] may be used by any goroutine.
 package source
 
@@ -116,11 +132,11 @@ func (p *parser) parse(spec string) (*Source, error) {
 		if err != nil {
 			return nil, fmt.Errorf("source %q: index out of range: webgear probe lists the cameras", spec)
 		}
-		return p.camera(again(func(ctx context.Context) (device.Camera, error) { return p.openIndex(ctx, n) }, p.byID)), nil
+		return p.camera(p.stick(func(ctx context.Context) (device.Camera, error) { return p.openIndex(ctx, n) })), nil
 	case strings.HasPrefix(name, "bus:"):
 		return p.camera(func(ctx context.Context) (device.Camera, error) { return p.byID(ctx, name) }), nil
 	case strings.HasPrefix(filepath.Clean(name), "/dev/"):
-		return p.camera(again(func(ctx context.Context) (device.Camera, error) { return opened(p.drv.Open(ctx, name)) }, p.byID)), nil
+		return p.device(name), nil
 	}
 	return p.other(spec)
 }
@@ -279,34 +295,6 @@ func (p *parser) openHTTP(ctx context.Context, address string) (device.Camera, e
 	return p.openChild(ctx, address, ffmpeg.KindNetwork)
 }
 
-// opener opens a camera.
-type opener = func(ctx context.Context) (device.Camera, error)
-
-// again makes an opener prefer the camera that it opened before, wherever that
-// is plugged in by now. What has no name of its own is not known again.
-func again(open opener, byID func(ctx context.Context, id string) (device.Camera, error)) opener {
-	var known atomic.Pointer[string]
-	return func(ctx context.Context) (device.Camera, error) {
-		if id := known.Load(); id != nil {
-			if cam, err := byID(ctx, *id); err == nil {
-				return cam, nil
-			}
-		}
-		cam, err := open(ctx)
-		if err != nil || cam == nil {
-			return cam, err
-		}
-		if info := cam.Info(); info.ID != "" && info.ID != info.Path {
-			known.Store(&info.ID)
-		}
-		return cam, nil
-	}
-}
-
-func (p *parser) byID(ctx context.Context, id string) (device.Camera, error) {
-	return opened(p.drv.OpenID(ctx, id))
-}
-
 // pattern returns an opener of the synthetic camera.
 func (p *parser) pattern(note string) func(context.Context) (device.Camera, error) {
 	want := p.opt.Want
@@ -324,7 +312,7 @@ func (p *parser) openIndex(ctx context.Context, n int) (device.Camera, error) {
 	if n >= len(cameras) {
 		return nil, &device.OpError{Op: "open", Path: "camera " + strconv.Itoa(n), Detail: fmt.Sprintf("(%d found)", len(cameras)), Kind: device.ErrNotFound}
 	}
-	return opened(p.drv.Open(ctx, cameras[n].Info.Path))
+	return p.openPath(ctx, cameras[n].Info.Path)
 }
 
 // auto takes the first camera that opens. As long as none was ever seen it shows
@@ -332,16 +320,15 @@ func (p *parser) openIndex(ctx context.Context, n int) (device.Camera, error) {
 func (p *parser) auto() *Source {
 	var seen atomic.Bool
 	openPi := p.openPi("")
-	openFirst := again(p.firstUsable, p.byID)
-	synthetic := p.pattern("No camera found. This is a test picture; plug a camera in and it is shown.")
-	s := p.camera(func(ctx context.Context) (device.Camera, error) {
+	first := p.prefer(func(ctx context.Context) (device.Camera, error) {
 		if cam, found, err := p.firstPi(ctx, openPi); found {
-			if err == nil {
-				seen.Store(true)
-			}
 			return cam, err
 		}
-		cam, err := openFirst(ctx)
+		return p.firstUsable(ctx)
+	})
+	synthetic := p.pattern("No camera found. This is a test picture; plug a camera in and it is shown.")
+	s := p.camera(func(ctx context.Context) (device.Camera, error) {
+		cam, err := first(ctx)
 		switch {
 		case err != nil:
 			return nil, err
@@ -357,20 +344,21 @@ func (p *parser) auto() *Source {
 	s.Auto = true
 	s.Better = func(ctx context.Context) bool {
 		cameras, err := usable(ctx, p.drv)
-		return err == nil && len(cameras) > 0 || p.hasPi(ctx)
+		return err == nil && len(free(cameras)) > 0 || p.hasPi(ctx)
 	}
 	return s
 }
 
-// firstUsable opens the first camera that opens. Without any it gives nothing.
+// firstUsable opens the first camera that opens and that no other source has.
+// Without any it gives nothing.
 func (p *parser) firstUsable(ctx context.Context) (device.Camera, error) {
 	cameras, err := usable(ctx, p.drv)
 	if err != nil {
 		p.log.Warn("cameras not listed", "err", err)
 	}
 	var last error
-	for _, f := range cameras {
-		cam, err := opened(p.drv.Open(ctx, f.Info.Path))
+	for _, f := range free(cameras) {
+		cam, err := p.openPath(ctx, f.Info.Path)
 		if err == nil {
 			return cam, nil
 		}
@@ -393,6 +381,11 @@ func usable(ctx context.Context, drv *v4l2.Driver) ([]v4l2.Found, error) {
 		}
 	}
 	return cameras, nil
+}
+
+// free leaves out those that a source of this program has open.
+func free(cameras []v4l2.Found) []v4l2.Found {
+	return slices.DeleteFunc(cameras, func(f v4l2.Found) bool { return f.Open })
 }
 
 // opened keeps a nil pointer from becoming a camera.

@@ -189,32 +189,6 @@ type named struct {
 
 func (n *named) Info() device.Info { return device.Info{Path: "/dev/video0", ID: n.id} }
 
-func TestSameCameraIsPreferredWhenItIsOpenedAgain(t *testing.T) {
-	first, other := &named{id: "usb-a"}, &named{id: "usb-b"}
-	next := first
-	there := map[string]*named{}
-	open := again(func(context.Context) (device.Camera, error) { return next, nil }, func(_ context.Context, id string) (device.Camera, error) {
-		if cam, ok := there[id]; ok {
-			return cam, nil
-		}
-		return nil, devicetest.NotFound(id)
-	})
-	expect := func(when string, want *named) {
-		t.Helper()
-		if cam, err := open(t.Context()); err != nil || cam != device.Camera(want) {
-			t.Errorf("%s: got %+v, %v, want %+v", when, cam, err, want)
-		}
-	}
-	expect("first", first)
-	next = other // another one took its place
-	there["usb-a"] = first
-	expect("both are there", first)
-	delete(there, "usb-a")
-	expect("it is gone", other)
-	next = &named{id: "/dev/video0"} // no name of its own
-	expect("the other one is gone as well", next)
-}
-
 // adjustable is a camera with controls.
 type adjustable struct{ device.Camera }
 

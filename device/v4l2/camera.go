@@ -24,6 +24,7 @@ type Camera struct {
 	info   device.Info
 	node   node
 	name   string // of the node, for the Driver's list of open ones
+	first  bool   // it was not open before
 	driver *Driver
 	log    *slog.Logger
 
@@ -81,6 +82,19 @@ func (d *Driver) Open(ctx context.Context, path string) (*Camera, error) {
 	return c, nil
 }
 
+// OpenAlone is Open, and fails with ErrBusy when this Driver has the camera open
+// already. The kernel would only say so at Start.
+func (d *Driver) OpenAlone(ctx context.Context, path string) (*Camera, error) {
+	c, err := d.Open(ctx, path)
+	if err != nil || c.first {
+		return c, err
+	}
+	_ = c.Close() // Nothing was done with it.
+	return nil, &device.OpError{Op: "open", Path: path, Kind: device.ErrBusy, Err: errOurs}
+}
+
+var errOurs = errors.New("in use by another source of this program")
+
 // adopt makes an open node a Camera, if it is one.
 func (d *Driver) adopt(n node, path string) (*Camera, error) {
 	kind, err := n.queryCap()
@@ -111,7 +125,7 @@ func (d *Driver) adopt(n node, path string) (*Camera, error) {
 		changes:    make(chan struct{}, 1),
 	}
 	c.changed = sync.NewCond(&c.mu)
-	d.opened(name, 1)
+	c.first = d.opened(name, 1) == 1
 	return c, nil
 }
 

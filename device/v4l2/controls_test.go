@@ -167,27 +167,27 @@ func TestSetControlsChecksEveryValueFirst(t *testing.T) {
 		want  string
 		kind  error
 	}{
-		{"nothing", num(1), "there is no such control", nil},
-		{"brightness", num(65), "65 is not within -64 to 64", nil},
-		{"brightness", num(-65), "not within", nil},
-		{"brightness", num(1.5), "wants a whole number, not 1.5", nil},
-		{"brightness", num(math.NaN()), "not within", nil},
-		{"brightness", num(math.Inf(1)), "not within", nil},
-		{"brightness", txt("7"), "wants a number", nil},
-		{"privacy", num(0), "cannot be set, only read", nil},
+		{"nothing", num(1), "there is no such control", device.ErrInvalid},
+		{"brightness", num(65), "65 is not within -64 to 64", device.ErrInvalid},
+		{"brightness", num(-65), "not within", device.ErrInvalid},
+		{"brightness", num(1.5), "wants a whole number, not 1.5", device.ErrInvalid},
+		{"brightness", num(math.NaN()), "not within", device.ErrInvalid},
+		{"brightness", num(math.Inf(1)), "not within", device.ErrInvalid},
+		{"brightness", txt("7"), "wants a number", device.ErrInvalid},
+		{"privacy", num(0), "cannot be set, only read", device.ErrInvalid},
 		{"contrast", num(5), "in use", device.ErrBusy},
-		{"white_balance_automatic", num(2), "not within 0 to 1", nil},
-		{"auto_exposure", num(0), `"0" is no choice: use one of 1 (Manual Mode), 3 (Aperture Priority Mode)`, nil},
-		{"auto_exposure", txt("Shutter"), "is no choice", nil},
-		{"exposure_bias", num(3), "is no choice", nil},
-		{"bitmask", num(1), "has bits outside of 0x80002000", nil},
-		{"bitmask", num(-1), "not within", nil},
-		{"string", num(1), "wants a text", nil},
-		{"string", txt("a"), "text of 1 bytes is not within 2 to 8", nil},
-		{"string", txt("123456789"), "not within", nil},
-		{"string", txt("abc"), "multiple of 2", nil},
-		{"string", txt("a\x00"), "zero byte", nil},
-		{"integer_64_bits", num(1e19), "not within", nil},
+		{"white_balance_automatic", num(2), "not within 0 to 1", device.ErrInvalid},
+		{"auto_exposure", num(0), `"0" is no choice: use one of 1 (Manual Mode), 3 (Aperture Priority Mode)`, device.ErrInvalid},
+		{"auto_exposure", txt("Shutter"), "is no choice", device.ErrInvalid},
+		{"exposure_bias", num(3), "is no choice", device.ErrInvalid},
+		{"bitmask", num(1), "has bits outside of 0x80002000", device.ErrInvalid},
+		{"bitmask", num(-1), "not within", device.ErrInvalid},
+		{"string", num(1), "wants a text", device.ErrInvalid},
+		{"string", txt("a"), "text of 1 bytes is not within 2 to 8", device.ErrInvalid},
+		{"string", txt("123456789"), "not within", device.ErrInvalid},
+		{"string", txt("abc"), "multiple of 2", device.ErrInvalid},
+		{"string", txt("a\x00"), "zero byte", device.ErrInvalid},
+		{"integer_64_bits", num(1e19), "not within", device.ErrInvalid},
 	} {
 		t.Run(tt.id+" "+tt.value.String(), func(t *testing.T) {
 			d := controlled()
@@ -196,7 +196,7 @@ func TestSetControlsChecksEveryValueFirst(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), "v4l2 set control /dev/video0 "+tt.id+": ") || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("got %v, want %q", err, tt.want)
 			}
-			if tt.kind != nil && !errors.Is(err, tt.kind) {
+			if !errors.Is(err, tt.kind) {
 				t.Errorf("got %v, want kind %v", err, tt.kind)
 			}
 			if slices.Contains(d.calls, "setctrl") {
@@ -278,7 +278,7 @@ func TestSetControlsOfInactiveValues(t *testing.T) {
 	num := device.NumberValue
 	cam := mustOpen(t, controlled())
 	_, err := cam.SetControls(t.Context(), map[string]device.ControlValue{"exposure_time_absolute": num(100)})
-	if !errors.Is(err, errInactive) || !errors.Is(err, unix.EACCES) || errors.Is(err, device.ErrPermission) {
+	if !errors.Is(err, errInactive) || !errors.Is(err, unix.EACCES) || !errors.Is(err, device.ErrInvalid) || errors.Is(err, device.ErrPermission) {
 		t.Errorf("alone: got %v, want that it has no effect now", err)
 	}
 	list, err := cam.SetControls(t.Context(), map[string]device.ControlValue{"exposure_time_absolute": num(100), "auto_exposure": num(3)})
@@ -293,7 +293,7 @@ func TestSetControlsPassesOnRefusals(t *testing.T) {
 	for _, tt := range []struct {
 		errno unix.Errno
 		kind  error
-	}{{unix.EBUSY, device.ErrBusy}, {unix.ENODEV, device.ErrUnplugged}, {unix.EIO, nil}, {unix.ERANGE, nil}, {unix.EACCES, nil}} {
+	}{{unix.EBUSY, device.ErrBusy}, {unix.ENODEV, device.ErrUnplugged}, {unix.EIO, nil}, {unix.ERANGE, device.ErrInvalid}, {unix.EACCES, device.ErrInvalid}, {unix.EINVAL, device.ErrInvalid}} {
 		d := controlled()
 		d.fail = map[string][]error{"setctrl": {tt.errno}}
 		cam := mustOpen(t, d)

@@ -10,6 +10,11 @@ import (
 // another size perhaps. It has to be started again.
 var ErrSourceChanged = errors.New("the source of the pictures changed")
 
+// ErrNoMore says that the driver has ended the stream of itself: it told so by an
+// event, by a mark on the last picture, or by EPIPE. Some do that when the signal
+// at their input goes away.
+var ErrNoMore = errors.New("the driver says that no more pictures come")
+
 // maxEvents bounds the events taken at once. Chosen: the kernel merges events
 // of one kind, so that there are no more than controls.
 const maxEvents = maxControls

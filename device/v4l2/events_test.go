@@ -120,9 +120,23 @@ func TestEndOfStreamComesAfterTheLastPicture(t *testing.T) {
 				if tt.name == "EPIPE alone" {
 					n.deliver(fakeFrame{err: unix.EPIPE}) // as the kernel repeats it
 				}
-				if _, err := next(cam); !errors.Is(err, device.ErrEnded) {
-					t.Errorf("Next at the end: got %v, want ErrEnded", err)
+				_, err := next(cam)
+				if !errors.Is(err, device.ErrStalled) || !errors.Is(err, ErrNoMore) || errors.Is(err, device.ErrEnded) {
+					t.Errorf("Next at the end: got %v, want ErrStalled because of ErrNoMore", err)
 				}
+			}
+			if err := cam.Stop(); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := cam.Start(context.Background(), device.Format{}); err != nil {
+				t.Fatal(err)
+			}
+			n.mu.Lock()
+			n.filled, n.errs, n.told = nil, nil, nil
+			n.mu.Unlock()
+			n.deliver(fakeFrame{data: jpegPicture, seq: 9})
+			if got, err := next(cam); err != nil || got.seq != 9 {
+				t.Errorf("Next after a new start: got %+v, %v", got, err)
 			}
 		})
 	}

@@ -40,16 +40,17 @@ type fakeDevice struct {
 	auto      bool // frames come by themselves, at the granted rate
 	instant   bool // a frame is there whenever one is waited for
 
-	mu     sync.Mutex
-	fail   map[string][]error // by call: what the next calls return, nil is success
-	broken map[string]error   // by call: what all calls return
-	calls  []string
-	owner  *fakeNode // who has buffers
-	nodes  int       // open now
-	opened int       // ever
-	gone   bool
-	fmt    rawFormat
-	parm   fract
+	mu       sync.Mutex
+	fail     map[string][]error // by call: what the next calls return, nil is success
+	broken   map[string]error   // by call: what all calls return
+	calls    []string
+	owner    *fakeNode // who has buffers
+	exported int       // descriptors of buffers, open now
+	nodes    int       // open now
+	opened   int       // ever
+	gone     bool
+	fmt      rawFormat
+	parm     fract
 }
 
 // fakeFrame is one picture to deliver.
@@ -261,6 +262,27 @@ func (n *fakeNode) queue(b *rawBuffer) error {
 	defer n.mu.Unlock()
 	n.queued = append(n.queued, b.Index)
 	return nil
+}
+
+func (n *fakeNode) exportBuffer(e *rawExport) error {
+	if err := n.call("expbuf"); err != nil {
+		return err
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if int(e.Index) >= len(n.memory) || e.Type != bufTypeVideoCapture || e.Flags&unix.O_CLOEXEC == 0 {
+		return unix.EINVAL
+	}
+	n.exported++
+	e.FD = int32(100 + e.Index)
+	return nil
+}
+
+func (n *fakeNode) closeExport(int) error {
+	n.mu.Lock()
+	n.exported--
+	n.mu.Unlock()
+	return n.call("closeexport")
 }
 
 func (n *fakeNode) dequeue(b *rawBuffer) error {

@@ -17,8 +17,8 @@ func newFake(tb testing.TB, devices map[string]*fakeDevice) *Driver {
 	tb.Cleanup(func() {
 		for name, d := range devices {
 			d.mu.Lock()
-			if d.nodes != 0 || d.owner != nil {
-				tb.Errorf("%s: %d nodes open at the end, buffers owned: %v", name, d.nodes, d.owner != nil)
+			if d.nodes != 0 || d.owner != nil || d.exported != 0 {
+				tb.Errorf("%s: %d nodes and %d exported buffers open at the end, buffers owned: %v", name, d.nodes, d.exported, d.owner != nil)
 			}
 			d.mu.Unlock()
 		}

@@ -16,8 +16,8 @@ type kernel interface {
 
 // node is one open video node. Errors are bare errnos.
 //
-// One goroutine uses a node, except that wake, queue and the calls about
-// controls may come from any goroutine until close begins.
+// One goroutine uses a node, except that wake, queue, exportBuffer and the calls
+// about controls may come from any goroutine until close begins.
 type node interface {
 	queryCap() (capability, error)
 	// The enum calls fail with EINVAL past the last index and with ENOTTY when
@@ -36,6 +36,10 @@ type node interface {
 	mmap(offset int64, length int) ([]byte, error)
 	munmap([]byte) error
 	queue(*rawBuffer) error
+	// exportBuffer makes a file descriptor of a buffer's memory, which
+	// closeExport closes.
+	exportBuffer(*rawExport) error
+	closeExport(fd int) error
 	// dequeue never blocks: EAGAIN says that nothing is there.
 	dequeue(*rawBuffer) error
 	stream(on bool) error

@@ -153,6 +153,16 @@ type rawBuffer struct {
 	_         [2]uint32
 }
 
+// rawExport is struct v4l2_exportbuffer.
+type rawExport struct {
+	Type  uint32
+	Index uint32
+	Plane uint32
+	Flags uint32
+	FD    int32
+	_     [11]uint32
+}
+
 // offset returns m.offset: on 64-bit machines the union is wider than it, and
 // all supported machines are little-endian.
 func (b *rawBuffer) offset() int64 { return int64(uint32(b.Offset)) }
@@ -172,6 +182,7 @@ const (
 	vidiocReqBufs            = iocBoth | unsafe.Sizeof(rawRequest{})<<16 | iocV | 8
 	vidiocQueryBuf           = iocBoth | unsafe.Sizeof(rawBuffer{})<<16 | iocV | 9
 	vidiocQBuf               = iocBoth | unsafe.Sizeof(rawBuffer{})<<16 | iocV | 15
+	vidiocExpBuf             = iocBoth | unsafe.Sizeof(rawExport{})<<16 | iocV | 16
 	vidiocDQBuf              = iocBoth | unsafe.Sizeof(rawBuffer{})<<16 | iocV | 17
 	vidiocStreamOn           = iocWrite | 4<<16 | iocV | 18
 	vidiocStreamOff          = iocWrite | 4<<16 | iocV | 19

@@ -25,6 +25,8 @@ type Found struct {
 	Info device.Info
 	// Usable is set when the node is a camera that can be opened and started.
 	Usable bool
+	// Open is set when this Driver has the camera open.
+	Open bool
 	// Reason says in a few words why the node is or is not usable.
 	Reason string
 	// Caps are the node's own V4L2_CAP_ bits, 0 when it was not opened.
@@ -143,7 +145,7 @@ func (d *Driver) ask(ctx context.Context, n node, f *Found, ours bool) {
 		return
 	}
 	f.Usable, f.Reason = true, "camera"
-	if ours {
+	if f.Open = ours; ours {
 		f.Reason = "camera, open in this program"
 		return
 	}

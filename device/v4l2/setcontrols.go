@@ -33,7 +33,8 @@ var (
 // on them; then buttons, which act on all of it; each in the driver's order. A
 // value that the modes of the same call have taken out of effect, such as the
 // exposure time together with automatic exposure, may be refused by the driver:
-// that is no error. After another refusal what was set before it stays set.
+// that is no error. After another refusal what was set before it stays set; it
+// is of kind ErrInvalid when it is about the control or the value.
 // Numbers between two steps are rounded by the driver.
 func (c *Camera) SetControls(ctx context.Context, values map[string]device.ControlValue) ([]device.Control, error) {
 	const op = "v4l2 set control"
@@ -78,8 +79,12 @@ func (c *Camera) SetControls(ctx context.Context, values map[string]device.Contr
 // the camera being gone is of that kind.
 func (c *Camera) refused(id string, err error) error {
 	e := failure(c.node, "v4l2 set control", c.info.Path, id, err)
-	if !errors.Is(e, device.ErrUnplugged) {
-		e.Kind = nil // EACCES is about the control, not about who we are.
+	if errors.Is(e, device.ErrUnplugged) {
+		return e
+	}
+	e.Kind = nil
+	if is(err, unix.EACCES, unix.EINVAL, unix.ERANGE) {
+		e.Kind = device.ErrInvalid // EACCES is about the control, not about who we are.
 	}
 	return e
 }
@@ -118,7 +123,7 @@ func (c *Camera) plan(list []control, values map[string]device.ControlValue) ([]
 			}
 		}
 		if err != nil {
-			e := &device.OpError{Op: "v4l2 set control", Path: c.info.Path, Detail: id, Err: err}
+			e := &device.OpError{Op: "v4l2 set control", Path: c.info.Path, Detail: id, Kind: device.ErrInvalid, Err: err}
 			if errors.Is(err, device.ErrBusy) {
 				e.Kind, e.Err = device.ErrBusy, errors.New("cannot be set now, the camera is in use")
 			}

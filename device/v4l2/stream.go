@@ -3,6 +3,7 @@ package v4l2
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -41,6 +42,7 @@ type stream struct {
 	format   device.Format
 	whole    int      // bytes of a whole raw picture
 	maps     [][]byte // the driver's buffers by index
+	exports  []*export
 	dequeued rawBuffer
 	held     rawBuffer // the newest good buffer, out of the driver's queue
 	requeued rawBuffer
@@ -109,6 +111,7 @@ func (c *Camera) startStream() error {
 			return c.failure("v4l2 map buffer", "", err)
 		}
 		c.stream.maps = append(c.stream.maps, data)
+		c.stream.exports = append(c.stream.exports, newExport(c.node, i))
 		if err := c.requeue(i); err != nil {
 			return c.failure("v4l2 queue buffer", "", err)
 		}
@@ -168,6 +171,9 @@ func (c *Camera) freeStream() error {
 			errs = append(errs, &device.OpError{Op: op, Path: c.info.Path, Err: err})
 		}
 	}
+	for _, e := range s.exports {
+		check("v4l2 close exported buffer", e.close())
+	}
 	for _, m := range s.maps {
 		check("v4l2 unmap buffer", c.node.munmap(m))
 	}
@@ -185,8 +191,9 @@ func (c *Camera) freeStream() error {
 // Corrupt set. Ten failures in a row to get any, 200 ms in all, are an error of
 // kind ErrStalled. When the camera's own source changes, such as the signal at
 // an HDMI input, the error matches [ErrSourceChanged] until the camera was
-// stopped; when the driver says that the stream is over, the pictures before
-// that come first and then ErrEnded.
+// stopped. When the driver says that no more pictures come, those before that
+// come first and then an error of kind ErrStalled that matches [ErrNoMore]: a
+// camera is no recording, and may go on when it is opened anew.
 func (c *Camera) Next(ctx context.Context, use func(*device.Buffer) error) error {
 	const op = "v4l2 next"
 	if err := c.enter(op); err != nil {
@@ -213,7 +220,7 @@ func (c *Camera) Next(ctx context.Context, use func(*device.Buffer) error) error
 		case err == nil:
 			return c.lend(stale, use)
 		case c.stream.eos && is(err, unix.EAGAIN, unix.EPIPE):
-			return &device.OpError{Op: op, Path: c.info.Path, Kind: device.ErrEnded}
+			return &device.OpError{Op: op, Path: c.info.Path, Kind: device.ErrStalled, Err: ErrNoMore}
 		case is(err, unix.EAGAIN) && events&unix.POLLHUP != 0:
 			// V4L2 says POLLHUP only for nodes that are not registered any more.
 			return &device.OpError{Op: op, Path: c.info.Path, Kind: device.ErrUnplugged}
@@ -263,7 +270,7 @@ func (c *Camera) await(ctx context.Context, op string) (events int16, err error)
 func (c *Camera) dequeueFailure(err error) error {
 	e := failure(c.node, "v4l2 dequeue", c.info.Path, "", err)
 	if e.Kind == nil && is(err, unix.EPIPE) {
-		e.Kind = device.ErrEnded
+		e.Kind, e.Err = device.ErrStalled, fmt.Errorf("%w: %w", ErrNoMore, err)
 	}
 	return e
 }
@@ -379,10 +386,11 @@ func (c *Camera) lend(stale int, use func(*device.Buffer) error) (err error) {
 		CapturedAt: c.capturedAt(received),
 		ReceivedAt: received,
 		Hold:       s.hold,
+		DMABUF:     s.exports[s.held.Index].get,
 	}
 	c.beginLoan()
 	defer func() {
-		s.lent.Data, s.lent.Hold = nil, nil
+		s.lent.Data, s.lent.Hold, s.lent.DMABUF = nil, nil, nil
 		if c.endLoan() {
 			return
 		}

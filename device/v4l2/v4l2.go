@@ -1,7 +1,8 @@
 // Package v4l2 is the driver for cameras that Linux offers as /dev/video
 // nodes: it lists and classifies nodes, opens cameras, negotiates a format,
-// lends out the driver's own buffers, sets controls, and tells when nodes come
-// and go. A camera that comes back under another number is found by its ID.
+// lends out and exports the driver's own buffers, sets controls, and tells when
+// nodes come and go. A camera that comes back under another number is found by
+// its ID.
 //
 // It does not decide which camera to use or when to open it again, checks no
 // picture and encodes none. Memory-to-memory codecs and the ISP of the
@@ -23,6 +24,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"sync"
+	"unsafe"
 )
 
 // Config is the world a Driver lives in.
@@ -32,6 +34,10 @@ type Config struct {
 	Root string
 	// Logger gets what was negotiated, at debug level. Nil means silence.
 	Logger *slog.Logger
+	// Nodes, where it is not nil, stands for the kernel, as devicetest.Kernel does:
+	// it opens the node at a path and returns what answers its ioctls. Cameras can
+	// then be listed and opened, but not started.
+	Nodes func(path string) (ioctl func(req uintptr, arg unsafe.Pointer) error, err error)
 }
 
 // Driver finds and opens cameras.
@@ -46,6 +52,9 @@ type Driver struct {
 
 // New returns a Driver for the world described by cfg.
 func New(cfg Config) *Driver {
+	if cfg.Nodes != nil {
+		return newDriver(cfg, described{cfg.Nodes})
+	}
 	return newDriver(cfg, system{})
 }
 
@@ -65,13 +74,17 @@ func newDriver(cfg Config, k kernel) *Driver {
 // real turns a path of the Driver's world into one of the process.
 func (d *Driver) real(path string) string { return filepath.Join(d.root, path) }
 
-// opened counts a camera in (delta 1) or out (-1).
-func (d *Driver) opened(node string, delta int) {
+// opened counts a camera in (delta 1) or out (-1), and returns how often the node
+// is open then.
+func (d *Driver) opened(node string, delta int) int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.open[node] += delta; d.open[node] <= 0 {
+	d.open[node] += delta
+	n := d.open[node]
+	if n <= 0 {
 		delete(d.open, node)
 	}
+	return n
 }
 
 func (d *Driver) isOpen(node string) bool {

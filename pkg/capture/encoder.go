@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"github.com/webgear-pi/webgear/device"
+	"github.com/webgear-pi/webgear/pkg/jpeg"
 	"github.com/webgear-pi/webgear/pkg/status"
 )
 
@@ -106,7 +107,7 @@ func (e *encoders) choose(ctx context.Context, f device.Format, raw rawLayout, c
 	if enc == nil {
 		return nil, e.none()
 	}
-	c.at, c.enc = at, enc
+	c.at, c.enc, c.hardware = at, enc, e.snapshot()[at].Hardware
 	e.note(at, status.EncoderInUse, "")
 	return c, nil
 }
@@ -135,7 +136,7 @@ type chosen struct {
 	at  int            // which candidate
 	enc device.Encoder // changed by Encode only
 
-	// Of Encode.
+	hardware bool // enc is; of Encode, as what follows
 	proven   bool
 	proofs   int // made so far
 	due      int // pictures until the next proof
@@ -174,6 +175,9 @@ func (c *chosen) Encode(b *device.Buffer) ([]byte, error) {
 	for {
 		out, err := c.enc.Encode(b)
 		if err == nil {
+			out, err = c.tidy(out)
+		}
+		if err == nil {
 			err = c.prove(b, out)
 		}
 		if err == nil {
@@ -185,6 +189,20 @@ func (c *chosen) Encode(b *device.Buffer) ([]byte, error) {
 			return nil, err
 		}
 	}
+}
+
+// tidy makes what hardware gave a file that everybody can open: video encoders
+// leave Huffman tables out as some cameras do. An intact one costs a look at its
+// header, and software makes no other.
+func (c *chosen) tidy(out []byte) ([]byte, error) {
+	if !c.hardware {
+		return out, nil
+	}
+	p, err := jpeg.Adopt(out)
+	if err != nil {
+		return nil, fmt.Errorf("result of the encoder: %w", err)
+	}
+	return p.Data, nil
 }
 
 // hopeless says that trying again is no use.
@@ -231,6 +249,7 @@ func (c *chosen) replace(cause error) bool {
 	c.mu.Lock()
 	c.at, c.enc = at, enc
 	c.mu.Unlock()
+	c.hardware = list[at].Hardware
 	c.proven, c.proofs, c.due, c.failures = false, 0, 0, 0
 	c.changed(enc.Name(), list[at].Hardware)
 	old.Close()

@@ -12,8 +12,8 @@ import (
 
 // Result is one picture after it was encoded.
 type Result struct {
-	// Buffer tells what picture it is: format, counters and times. Data and Hold
-	// must not be used. It is valid until the function that got the result
+	// Buffer tells what picture it is: format, counters and times. Data, Hold and
+	// DMABUF must not be used. It is valid until the function that got the result
 	// returns.
 	Buffer *device.Buffer
 	// JPEG is the file, nil when Err is set.
@@ -157,7 +157,7 @@ func (l *lane) run(deliver func(Result), after chan<- struct{}) {
 			l.release()
 			l.release = nil
 		}
-		l.buffer.Data = nil
+		l.buffer.Data, l.buffer.DMABUF = nil, nil
 		<-l.turn
 		deliver(r)
 		after <- struct{}{}
@@ -225,7 +225,7 @@ func (l *lane) take(b *device.Buffer) {
 		}
 	}
 	l.copied = append(l.copied[:0], b.Data...)
-	l.buffer.Data = l.copied
+	l.buffer.Data, l.buffer.DMABUF = l.copied, nil
 }
 
 // Flush waits until everything that Submit took was delivered.

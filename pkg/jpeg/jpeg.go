@@ -50,8 +50,8 @@ type Info struct {
 // Picture is a complete JPEG file and what its markers tell.
 type Picture struct {
 	Info
-	// Data goes from SOI to EOI and includes Huffman tables. It shares no memory
-	// with the source.
+	// Data goes from SOI to EOI and includes Huffman tables. What Clean gives shares
+	// no memory with the source.
 	Data []byte
 	// Trimmed counts the bytes after the end of the picture that were left out.
 	Trimmed int
@@ -69,7 +69,13 @@ type Picture struct {
 // out. A picture that ends in two zeros or more without an EOI gets one, since
 // some cameras overwrite it with padding; without those zeros it counts as
 // truncated. Missing Huffman tables are put before the frame header.
-func Clean(src []byte) (Picture, error) {
+func Clean(src []byte) (Picture, error) { return clean(src, true) }
+
+// Adopt is Clean for pictures in memory that nobody else writes to: an intact
+// one is not copied, and Data is a part of src.
+func Adopt(src []byte) (Picture, error) { return clean(src, false) }
+
+func clean(src []byte, always bool) (Picture, error) {
 	h, err := scan(src)
 	if err != nil {
 		return Picture{}, err
@@ -84,6 +90,9 @@ func Clean(src []byte) (Picture, error) {
 	}
 	if size < MinSize {
 		return Picture{}, fail(ErrEmpty, src, end, "a picture has at least %d bytes", MinSize)
+	}
+	if h.info.HasHuffman && hasEOI && !always {
+		return Picture{Info: h.info, Data: src[:end:end], Trimmed: len(src) - end}, nil
 	}
 	if h.info.HasHuffman && hasEOI {
 		// make and copy side by side: the compiler then skips the zeroing.

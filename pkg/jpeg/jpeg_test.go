@@ -158,6 +158,41 @@ func TestCleanRepairs(t *testing.T) {
 	}
 }
 
+func TestAdoptCopiesOnlyWhatItRepairs(t *testing.T) {
+	good := picture(t, 64, 48, 80)
+	for name, tt := range map[string]struct {
+		src  []byte
+		same bool
+	}{
+		"intact":         {good, true},
+		"padded":         {cat(good, make([]byte, 40)), true},
+		"without tables": {withoutTables(t, good), false},
+		"without end":    {cat(good[:len(good)-2], make([]byte, 40)), false},
+	} {
+		src := bytes.Clone(tt.src)
+		got, err := jpeg.Adopt(src)
+		want, werr := jpeg.Clean(tt.src)
+		if err != nil || werr != nil {
+			t.Fatalf("%s: %v, %v", name, err, werr)
+		}
+		if !bytes.Equal(got.Data, want.Data) || got.Info != want.Info || got.Trimmed != want.Trimmed || got.Tables != want.Tables || got.Completed != want.Completed {
+			t.Errorf("%s: Adopt gives something else than Clean", name)
+		}
+		if same := &got.Data[0] == &src[0]; same != tt.same || cap(got.Data) != len(got.Data) && same {
+			t.Errorf("%s: same memory %v, want %v", name, same, tt.same)
+		}
+		if !bytes.Equal(src, tt.src) {
+			t.Errorf("%s: the source was written to", name)
+		}
+	}
+	if _, err := jpeg.Adopt(good[:len(good)-2]); !errors.Is(err, jpeg.ErrTruncated) {
+		t.Errorf("cut picture: got %v", err)
+	}
+	if n := testing.AllocsPerRun(100, func() { _, _ = jpeg.Adopt(good) }); n != 0 {
+		t.Errorf("%v allocations for an intact picture", n)
+	}
+}
+
 func TestInsertedTablesAreThoseOfAnnexK(t *testing.T) {
 	t.Parallel()
 	good := picture(t, 48, 32, 80) // image/jpeg uses the tables of Annex K, too
