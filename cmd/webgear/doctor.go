@@ -110,9 +110,11 @@ func (d *doctor) examine(ctx context.Context) {
 	d.facts = board.Read(d.w.root)
 	d.settings()
 	d.server(ctx)
+	d.record()
 	d.cameras(ctx)
 	d.helpers()
 	d.board()
+	d.encoders(ctx)
 	d.disk()
 	d.clock()
 }
@@ -234,15 +236,42 @@ func (d *doctor) cameras(ctx context.Context) {
 		d.say("camera", good, c.Info.Path+", "+c.Info.Name+", on the ribbon cable", "")
 	}
 	for _, f := range d.found {
-		if f.Usable {
+		switch {
+		case d.serves(f.Info): // where some drivers say that it is in use, which is as it should be
 			usable++
-			d.say("camera", good, f.Info.Path+", "+f.Info.Name, "")
+			d.say("camera", good, f.Info.Path+", "+f.Info.Name+", shown by the server"+countControls(ctx, drv, f.Info.Path), "")
+		case f.Usable:
+			usable++
+			d.say("camera", good, f.Info.Path+", "+f.Info.Name+countControls(ctx, drv, f.Info.Path), "")
 		}
 	}
 	if usable == 0 {
 		d.noCamera()
 	}
 	d.access()
+}
+
+// serves says whether the running server has this camera.
+func (d *doctor) serves(c device.Info) bool {
+	return d.state != nil && d.state.Camera.State == status.Online && d.state.Camera.Info != nil && d.state.Camera.Info.Path == c.Path
+}
+
+// countControls says how much of a camera can be adjusted.
+func countControls(ctx context.Context, drv *v4l2.Driver, path string) string {
+	list, err := drv.Controls(ctx, path)
+	n := 0
+	for _, c := range list {
+		if !c.ReadOnly {
+			n++
+		}
+	}
+	switch {
+	case err != nil:
+		return ", whose controls cannot be read: " + cause(err)
+	case n == 0:
+		return ", without controls"
+	}
+	return fmt.Sprintf(", %d controls: webgear probe --controls lists them", n)
 }
 
 // noCamera says why there is none.
@@ -253,6 +282,12 @@ func (d *doctor) noCamera() {
 	if !slices.Contains([]string{"auto", ""}, d.config.Camera.Source) && !strings.HasPrefix(d.config.Camera.Source, "/dev/") {
 		d.say("camera", good, "none on this computer, and none is needed: the source is elsewhere", "")
 		return
+	}
+	for _, f := range d.found {
+		if errors.Is(f.Err, device.ErrBusy) {
+			d.say("camera", problem, f.Info.Path+" is in use by another program", "sudo fuser -v "+f.Info.Path+" names it; stop it, or show it the pictures of webgear instead")
+			return
+		}
 	}
 	remedy := "check the cable, and try another USB port; lsusb lists what is plugged in"
 	if d.facts.RaspberryPi {

@@ -1,19 +1,25 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/webgear-pi/webgear/device"
 	"github.com/webgear-pi/webgear/device/board"
+	"github.com/webgear-pi/webgear/device/m2m"
+	"github.com/webgear-pi/webgear/pkg/status"
 	"github.com/webgear-pi/webgear/pkg/webgear"
 )
 
@@ -73,12 +79,60 @@ func (d *doctor) board() {
 		}
 		d.say("computer", v, h.Text, h.Remedy)
 	}
-	switch f.JPEG {
-	case board.JPEGExpected:
-		d.say("encoder", good, "this board has hardware that makes JPEG of raw pictures", "")
-	case board.JPEGNone:
-		d.say("encoder", note, "this board has no JPEG hardware: raw pictures are encoded by the processor", "")
-	case board.JPEGUnknown:
+}
+
+// encoders looks at what makes JPEG of raw pictures: what the running server
+// says, or else by having a picture encoded.
+func (d *doctor) encoders(ctx context.Context) {
+	hardware, err := m2m.New(m2m.Config{Root: d.w.root}).Find(ctx)
+	if err != nil {
+		d.say("encoder", note, "hardware encoders cannot be looked for: "+cause(err), "")
+	}
+	if len(hardware) == 0 && d.facts.JPEG == board.JPEGExpected {
+		d.say("encoder", note, "this board has hardware that makes JPEG, but the system does not show it",
+			"sudo modprobe bcm2835-codec; without it the processor does the work")
+	}
+	var list []status.EncoderCandidate
+	if d.state != nil {
+		list = d.state.Camera.EncoderCandidates
+	}
+	if !slices.ContainsFunc(list, func(e status.EncoderCandidate) bool { return e.State == status.EncoderInUse }) {
+		if list, err = webgear.ProbeEncoders(ctx, hardware, device.Format{FourCC: device.YU12, Width: 1280, Height: 720}); err != nil {
+			d.say("encoder", problem, "nothing makes JPEG of raw pictures: "+err.Error(), "use a camera that makes JPEG itself")
+		}
+	}
+	for _, e := range list {
+		kind := "software"
+		if e.Hardware {
+			kind = "hardware"
+		}
+		switch e.State {
+		case status.EncoderInUse:
+			d.say("encoder", good, e.Name+" ("+kind+") makes JPEG of raw pictures", "")
+		case status.EncoderRefused, status.EncoderDemoted:
+			d.say("encoder", note, e.Name+" ("+kind+") is "+string(e.State)+": "+e.Reason, "")
+		case status.EncoderNotTried:
+		}
+	}
+}
+
+// recordPort finds the ports in what avahi tells the network.
+var recordPort = regexp.MustCompile(`<port>([0-9]+)</port>`)
+
+// record looks at whether the local network is told of the port that we listen on.
+func (d *doctor) record() {
+	const path = "/etc/avahi/services/webgear.service"
+	_, port, err := net.SplitHostPort(d.config.HTTP.Listen)
+	text, rerr := os.ReadFile(filepath.Join(d.w.root, path))
+	if err != nil || rerr != nil {
+		return // there need not be a record
+	}
+	for _, m := range recordPort.FindAllStringSubmatch(string(text), -1) {
+		if m[1] != port {
+			d.say("port", note, "the local network is told of port "+m[1]+", but http.listen is "+d.config.HTTP.Listen,
+				"sudo sed -i 's|<port>"+m[1]+"<|<port>"+port+"<|' "+path)
+			return
+		}
 	}
 }
 

@@ -15,6 +15,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/webgear-pi/webgear/device"
+	"github.com/webgear-pi/webgear/pkg/config"
+	"github.com/webgear-pi/webgear/pkg/status"
 )
 
 func TestRedactTakesOutSecretsAndAddressesAndNothingElse(t *testing.T) {
@@ -83,6 +87,7 @@ func TestDoctorSaysWhatIsMissingAndWhatToDo(t *testing.T) {
 		"server":   has(by["server"], problem, "no webgear runs", "systemctl start webgear"),
 		"port":     has(by["port"], good, free+" is free"),
 		"camera":   has(by["camera"], problem, "no usable camera", "cable"),
+		"encoder":  has(by["encoder"], good, "makes JPEG of raw pictures"),
 		"disk":     has(by["disk"], note, "/nowhere is not there"),
 		"time":     len(by["time"]) == 1,
 		"program":  len(by["program"]) == 4,
@@ -184,5 +189,41 @@ func untar(t *testing.T, path string) map[string]string {
 			t.Fatal(err)
 		}
 		all[filepath.Base(h.Name)] = string(text)
+	}
+}
+
+func TestDoctorComparesTheRecordOfTheNetworkWithThePort(t *testing.T) {
+	root := t.TempDir()
+	dir := filepath.Join(root, "etc/avahi/services")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	text := read(t, "../../rootfs-overlay/etc/avahi/services/webgear.service")
+	if err := os.WriteFile(filepath.Join(dir, "webgear.service"), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for listen, want := range map[string]int{":8000": 0, "0.0.0.0:8000": 0, ":8080": 1} {
+		d := &doctor{w: world{root: root}, config: config.ServiceDefault()}
+		d.config.HTTP.Listen = listen
+		d.record()
+		if len(d.findings) != want || want > 0 && !has(d.findings, note, "port 8000", "<port>8080<") {
+			t.Errorf("%s: %+v", listen, d.findings)
+		}
+	}
+}
+
+func TestDoctorKnowsTheCameraOfTheServer(t *testing.T) {
+	info := device.Info{Path: "/dev/video0"}
+	online := &status.Snapshot{Camera: status.Camera{State: status.Online, Info: &info}}
+	asleep := &status.Snapshot{Camera: status.Camera{State: status.Asleep, Info: &info}}
+	for _, tt := range []struct {
+		state *status.Snapshot
+		path  string
+		want  bool
+	}{{nil, info.Path, false}, {online, info.Path, true}, {online, "/dev/video1", false}, {asleep, info.Path, false}} {
+		d := &doctor{state: tt.state}
+		if got := d.serves(device.Info{Path: tt.path}); got != tt.want {
+			t.Errorf("%s: %v", tt.path, got)
+		}
 	}
 }

@@ -12,9 +12,6 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/webgear-pi/webgear/device"
-	"github.com/webgear-pi/webgear/pkg/status"
 )
 
 // notes is the other end of a manager: what the program tells it.
@@ -221,71 +218,6 @@ func TestSameKnowsTheWaysToWriteAnAddress(t *testing.T) {
 	} {
 		if got := same(&net.TCPAddr{IP: net.ParseIP(tt.ip), Port: 8000}, tt.address); got != tt.want {
 			t.Errorf("%s and %s: %v", tt.ip, tt.address, got)
-		}
-	}
-}
-
-func TestPulse(t *testing.T) {
-	offline := func(kind error) status.Camera {
-		c := status.CauseOf(kind)
-		return status.Camera{State: status.Offline, Cause: &c}
-	}
-	online := status.Camera{State: status.Online}
-	step := func(c *status.Counters, frames, placeholders, failures uint64) {
-		c.Frames += frames
-		c.Placeholders += placeholders
-		c.Failures += failures
-	}
-	for _, tt := range []struct {
-		name  string
-		slack time.Duration
-		// camera is what is seen each second, after what has changed since.
-		camera                         status.Camera
-		frames, placeholders, failures uint64
-		// dies is the second in which life ends, 0 when it does not in an hour.
-		low, high int
-	}{
-		{name: "pictures", camera: online, frames: 30},
-		{name: "nothing at all", camera: online, low: 15, high: 17},
-		{name: "no camera", camera: offline(device.ErrNotFound), placeholders: 1, failures: 1},
-		{name: "no camera, watch hangs", camera: offline(device.ErrNotFound), failures: 1, low: 15, high: 17},
-		{name: "capture hangs in a driver", camera: offline(device.ErrStalled), placeholders: 1, low: 22, high: 24},
-		{name: "open hangs", camera: offline(device.ErrNotFound), placeholders: 1, low: 70, high: 72},
-		{name: "open was told to wait", camera: offline(device.ErrNotFound), slack: time.Minute, placeholders: 1, low: 130, high: 132},
-		{name: "over", camera: offline(device.ErrEnded)},
-		{name: "over, and the stream goes on", camera: status.Camera{State: status.Offline, Cause: new(status.NoInputCause())}, placeholders: 1},
-		{name: "asleep", camera: status.Camera{State: status.Asleep}},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			p, c, now := pulse{slack: tt.slack}, tt.camera, time.Unix(1e9, 0)
-			died := 0
-			for second := range 3600 {
-				step(&c.Counters, tt.frames, tt.placeholders, tt.failures)
-				if !p.beats(now.Add(time.Duration(second)*time.Second), c) {
-					died = second
-					break
-				}
-			}
-			if died < tt.low || died > tt.high {
-				t.Errorf("died after %d s, want %d to %d", died, tt.low, tt.high)
-			}
-		})
-	}
-}
-
-func TestPulseOfASilentCameraThatIsOpenedAgainAndAgain(t *testing.T) {
-	stalled := status.CauseOf(device.ErrStalled)
-	c, p := status.Camera{State: status.Offline, Cause: &stalled}, pulse{}
-	next, wait := 12, 12
-	for second := range 3600 {
-		c.Counters.Placeholders++
-		if second == next { // as package capture does
-			c.Counters.Opens++
-			wait = min(2*wait, 60)
-			next += wait
-		}
-		if !p.beats(time.Unix(1e9+int64(second), 0), c) {
-			t.Fatalf("died after %d s", second)
 		}
 	}
 }

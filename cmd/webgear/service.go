@@ -90,7 +90,6 @@ const lookEvery = time.Second
 func (s *service) report(ctx context.Context) {
 	t := time.NewTicker(lookEvery)
 	defer t.Stop()
-	beat := pulse{slack: s.slack}
 	line, healthy := "", true
 	var fed time.Time
 	for now := time.Now(); ; {
@@ -99,7 +98,7 @@ func (s *service) report(ctx context.Context) {
 			line = text
 			s.manager.status(line)
 		}
-		is := beat.beats(now, c)
+		is := s.gear.Alive(s.slack)
 		if is != healthy {
 			s.log.Error("sign of life of the capture side", "healthy", is, "state", c.State)
 			healthy = is

@@ -36,7 +36,7 @@ func (s *Supervisor) Apply(cfg Config, reopen bool) {
 	s.encoders = s.encoders.heir(cfg.Encoders, cfg.Quality)
 	s.settings++
 	if s.session.active {
-		s.session.cancel(errReopen)
+		s.endLocked(errReopen)
 	}
 	select {
 	case s.applied <- struct{}{}:

@@ -186,6 +186,7 @@ type Supervisor struct {
 	// picture or failure.
 	woken   time.Time
 	session session
+	duties  duties
 	rates   meter
 	// camera is the open one, nil while there is none; change is closed and
 	// forgotten when that or the state changes.
@@ -279,6 +280,9 @@ func (s *Supervisor) Run(ctx context.Context) error {
 	err := s.capture(ctx)
 	cancel()
 	wg.Wait()
+	s.mu.Lock()
+	s.duties = duties{}
+	s.mu.Unlock()
 	return err
 }
 

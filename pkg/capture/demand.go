@@ -28,7 +28,7 @@ func (s *Supervisor) restLocked(now time.Time) (wait time.Duration) {
 		return left
 	}
 	ss.ending = true
-	ss.cancel(errAsleep)
+	s.endLocked(errAsleep)
 	s.st.State, s.st.Cause, s.st.Error, s.st.Since = status.Asleep, nil, "", now
 	s.st.Counters.Sleeps++
 	s.config().Logger.Info("camera asleep", "linger_seconds", s.config().Linger.Seconds())

@@ -54,6 +54,8 @@ func (s *Supervisor) attempt(ctx context.Context, isFirst bool, reopen time.Dura
 	s.opening = s.settings
 	open := s.config().Open
 	s.mu.Unlock()
+	s.beginsToOpen()
+	defer s.owesNothing()
 	cam, err := open(ctx)
 	var following sync.WaitGroup
 	if err == nil {
@@ -61,6 +63,7 @@ func (s *Supervisor) attempt(ctx context.Context, isFirst bool, reopen time.Dura
 		delivered, err = s.stream(ctx, cam, of, reopen, started, &following)
 		s.setCamera(nil)
 	}
+	s.beginsToClose()
 	// Tell the viewers first: closing a camera that is gone takes its time.
 	if ctx.Err() == nil && (!isFirst || delivered || !s.fatal(err)) {
 		s.failed(err)
@@ -115,6 +118,7 @@ func (s *Supervisor) stream(ctx context.Context, cam device.Camera, of uint64, r
 		return false, &device.OpError{Op: "encode", Path: cam.Info().Path, Detail: granted.String(), Kind: device.ErrUnsupported, Err: err}
 	}
 	defer func() { // pictures in work are delivered before the camera is closed
+		s.beginsToClose()
 		w.close()
 		s.sessionEnded()
 		delivered = w.delivered

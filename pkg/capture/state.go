@@ -15,6 +15,7 @@ func (s *Supervisor) sessionStarted(info device.Info, granted device.Format, w *
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.session = session{active: true, cancel: cancel, started: time.Now(), reopen: reopen}
+	s.duties.opened = time.Time{} // from here on it may wait
 	if fps := granted.Rate.Float(); fps > 0 {
 		s.session.expected = time.Duration(float64(time.Second) / fps)
 	}
@@ -28,7 +29,7 @@ func (s *Supervisor) sessionStarted(info device.Info, granted device.Format, w *
 		"asked", s.config().Want.String(), "granted", granted.String(), "encoder", encoder)
 	s.wakeWatch()
 	if s.opening != s.settings {
-		cancel(errReopen) // the settings changed while it was being opened
+		s.endLocked(errReopen) // the settings changed while it was being opened
 	}
 }
 

@@ -16,6 +16,7 @@ func (s *Supervisor) watch(ctx context.Context) {
 	rings := time.Now()
 	demand := s.config().Hub.Demand()
 	for {
+		s.comesRound()
 		select {
 		case <-ctx.Done():
 			s.sayFarewell(cards)
@@ -32,6 +33,7 @@ func (s *Supervisor) watch(ctx context.Context) {
 		for {
 			cause, wait := s.due()
 			if cause == nil {
+				wait = min(wait, watchEvery)
 				rings = time.Now().Add(wait)
 				t.Reset(wait)
 				break
@@ -128,7 +130,7 @@ func (s *Supervisor) noticeSilenceLocked(now time.Time) (wait time.Duration) {
 	case !ss.reopening:
 		s.silentLocked(silent)
 		ss.reopening = true
-		ss.cancel(errReopen)
+		s.endLocked(errReopen)
 	}
 	return time.Hour
 }
@@ -270,6 +272,6 @@ func (s *Supervisor) lookForBetter(ctx context.Context) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.session.active {
-		s.session.cancel(errBetter)
+		s.endLocked(errBetter)
 	}
 }
