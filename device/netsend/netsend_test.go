@@ -272,13 +272,17 @@ func TestMessageIsSentFromWhereItWasCut(t *testing.T) {
 func TestFitBoundsTheBuffer(t *testing.T) {
 	p := newPoller(t)
 	s, _ := pair(t, p, "tcp", 1)
-	s.Fit(100_000)
-	size, err := unix.GetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_SNDBUF)
-	if err != nil || size < 200_000 || size > 260_000 {
-		t.Errorf("send buffer %d, %v", size, err)
-	}
-	if unsent, err := unix.GetsockoptInt(s.fd, unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT); err != nil || unsent != 125_000 {
-		t.Errorf("unsent %d, %v", unsent, err)
+	for _, tt := range []struct{ message, buffer, unsent int }{
+		{1000, 16 << 10, 8 << 10}, {30_000, 37_500, 8 << 10}, {100_000, 125_000, 64<<10 + 1}, {300_000, 375_000, 256<<10 + 1},
+	} {
+		s.Fit(tt.message)
+		size, err := unix.GetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_SNDBUF)
+		if err != nil || size != tt.buffer {
+			t.Errorf("%d bytes: send buffer %d, %v; want %d", tt.message, size, err, tt.buffer)
+		}
+		if unsent, err := unix.GetsockoptInt(s.fd, unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT); err != nil || unsent != tt.unsent {
+			t.Errorf("%d bytes: unsent %d, %v; want %d", tt.message, unsent, err, tt.unsent)
+		}
 	}
 	s.Keep(10 * time.Second)
 	for name, o := range map[string][2]int{"user timeout": {unix.TCP_USER_TIMEOUT, 15_000}, "no delay": {unix.TCP_NODELAY, 1}, "idle": {unix.TCP_KEEPIDLE, 2}} {

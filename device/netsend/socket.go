@@ -17,9 +17,21 @@ type Socket struct {
 	vector vector
 }
 
-// minBuffer is the least the kernel may hold for a socket, in bytes. Chosen:
-// a Wi-Fi link of 50 Mbit/s with 10 ms of delay has that much under way.
-const minBuffer = 64 << 10
+// segment is the most that Linux puts into one buffer of a TCP socket, in bytes
+// (GSO_LEGACY_MAX_SIZE); it looks whether there is room before each. minUnsent is
+// how many bytes may wait to be sent when a small message is written. Chosen:
+// so little that a message which has hardly begun to leave is not followed by
+// another one. maxUnsent is for large ones; they go in pieces. Chosen: the kernel's
+// memory is not to be filled with the pictures of those who do not read.
+const (
+	segment   = 64 << 10
+	minUnsent = 8 << 10
+	maxUnsent = 1 << 20
+)
+
+// minBuffer is the least that is asked for as a send buffer, in bytes. Chosen: below
+// the pictures of small cameras, and several segments of Ethernet.
+const minBuffer = 8 << 10
 
 // maxRead is how much is read from a socket at a time, and maxReads how often:
 // somebody who sends more than that to whom nothing was asked is no viewer.
@@ -68,29 +80,29 @@ func (s *Socket) Discard() error {
 	return ErrTalkative
 }
 
-// Fit bounds what the kernel holds for the peer to about two messages of size
-// bytes, so that a slow one finds those and not the whole past: Linux would let
-// it grow to 4 MiB.
-//
-// Of that, what was not even sent is at most one message (TCP_NOTSENT_LOWAT), so
-// a connection with little under way is not given more than it can carry.
+// Fit prepares for messages of about size bytes. While the peer does not read, the
+// kernel takes no more than what fills the peer's own buffer, and at most one
+// message beside that: Linux would let it grow to 4 MiB. A message is refused
+// altogether, rather than begun, while more than a little of the one before was
+// not even sent (TCP_NOTSENT_LOWAT); what is under way does not count for that, so a
+// connection with a long delay carries as much as its buffer holds: two messages,
+// as the kernel looks for room before it takes another segment and not after.
 //
 // Linux doubles the size of the buffer it is asked for, to make room for its own
 // bookkeeping (man 7 socket, SO_SNDBUF), and with large messages that is
-// small: asking for the size of one makes room for two. More than
-// net.core.wmem_max (208 KiB by default) is not granted; larger messages just
-// find room for less.
+// small: asking for half of one makes room for one. More than net.core.wmem_max
+// (208 KiB by default) is not granted; larger messages go in several pieces.
 func (s *Socket) Fit(size int) {
-	size = max(size, minBuffer/2)
 	if size <= s.fitted && size > s.fitted/3 {
 		return
 	}
-	size += size / 4 // messages differ: leave room, to come here rarely
-	s.fitted = size
+	s.fitted = size + size/4 // messages differ: leave room, to come here rarely
 	// Best effort, all of it: the kernel's defaults work, with more delay.
-	_ = unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_SNDBUF, size)
+	_ = unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_SNDBUF, max(s.fitted/2, minBuffer))
 	if s.tcp {
-		_ = unix.SetsockoptInt(s.fd, unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, size)
+		// A message must be able to go in whole when nothing is waiting.
+		unsent := min(max(minUnsent, size/segment*segment+1), maxUnsent)
+		_ = unix.SetsockoptInt(s.fd, unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, unsent)
 	}
 }
 

@@ -4,6 +4,7 @@
 //	go run ./packaging/bench
 //	go run ./packaging/bench -loads 1000x30000@10 -span 60 -rounds 1   a large crowd for a minute
 //	go run ./packaging/bench -stalled 50 -loads 100x100000@30          viewers that read nothing, beside others
+//	go run ./packaging/bench -idle 60s                                 the whole program while its camera is asleep
 //
 // Every server is started afresh for each run, the runs of all servers take
 // turns, and the median counts. Everything happens on the loopback interface, with
@@ -33,6 +34,14 @@ import (
 	"github.com/webgear-pi/webgear/pkg/server"
 )
 
+// Those who are compared; rivals.go has more. The names of our own are those of
+// their programs.
+const (
+	nameFloor   = "writev"
+	nameOurs    = "webgear"
+	nameStalled = "stalled"
+)
+
 const tableHead = "| viewers × picture | server | CPU µs per picture | ratio | delay p50 ms | p99 ms | ratio | first picture p50 ms | max ms | resident MB | lost |\n" +
 	"|---|---|---|---|---|---|---|---|---|---|---|\n"
 
@@ -58,12 +67,17 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	warm := flags.Float64("warm", 1.5, "seconds before the measurement")
 	span := flags.Float64("span", 4, "seconds of the measurement")
 	stalled := flags.Int("stalled", 0, "compare webgear with itself while so many viewers more read nothing")
+	idleSpan := flags.Duration("idle", 0, "measure only what the program costs for so long while nobody watches")
 	var rivals rivals
 	flags.StringVar(&rivals.mjpgStreamer, "mjpg-streamer", "", "compare with this program; its plugins stand beside it")
 	flags.StringVar(&rivals.go2rtc, "go2rtc", "", "compare with this program")
+	flags.StringVar(&rivals.ustreamer, "ustreamer", "", "compare with this program, which gets a camera made of camera.c")
 	loads := flags.String("loads", "32x56000@30,100x100000@30", "viewers x bytes @ pictures per second")
 	if err := flags.Parse(args); err != nil {
 		return err
+	}
+	if *idleSpan > 0 {
+		return idle(ctx, out, *idleSpan)
 	}
 	dir, err := os.MkdirTemp("", "bench-")
 	if err != nil {
@@ -96,6 +110,7 @@ func compile(ctx context.Context, dir string) error {
 		{"gcc", "-O2", "-Wall", "-DSHARED", "-o", filepath.Join(dir, "sendfile"), "packaging/bench/c/floor.c"},
 		{"gcc", "-O2", "-Wall", "-DBOUNDARY=" + mjpgBoundary, "-o", filepath.Join(dir, "feeder"), "packaging/bench/c/floor.c"},
 		{"gcc", "-O2", "-Wall", "-o", filepath.Join(dir, "load"), "packaging/bench/c/load.c"},
+		{"gcc", "-O2", "-Wall", "-fPIC", "-shared", "-o", filepath.Join(dir, "camera.so"), "packaging/bench/c/camera.c", "-ldl", "-lpthread"},
 		{"go", "build", "-o", filepath.Join(dir, "webgear"), "./packaging/bench"},
 	} {
 		if b, err := exec.CommandContext(ctx, args[0], args[1:]...).CombinedOutput(); err != nil { //nolint:gosec // constant commands
@@ -125,11 +140,11 @@ type result struct {
 
 // compare runs all servers in turns and prints their medians.
 func compare(ctx context.Context, out io.Writer, dir string, l load, rounds int) error {
-	servers := []string{"writev", "sendfile", "webgear"}
+	servers := []string{nameFloor, "sendfile", nameOurs}
 	if l.stalled > 0 {
-		servers = []string{"webgear", "stalled"}
-	} else if all := l.rivals.names(); len(all) > 0 {
-		servers = append([]string{"writev", nameRelay}, all...)
+		servers = []string{nameOurs, nameStalled}
+	} else if len(l.rivals.names()) > 0 {
+		servers = l.rivals.servers()
 	}
 	results := map[string][]result{}
 	for range rounds {
@@ -143,9 +158,10 @@ func compare(ctx context.Context, out io.Writer, dir string, l load, rounds int)
 	}
 	floor := middle(results[servers[0]])
 	names := map[string]string{
-		"writev": "C, epoll and writev", "sendfile": "C, epoll and sendfile", "webgear": "webgear",
-		"stalled": fmt.Sprintf("webgear, %d stalled viewers more", l.stalled),
-		nameRelay: "webgear, passing on", nameMJPG: "mjpg-streamer, passing on", nameGo2rtc: "go2rtc, passing on",
+		nameFloor: "C, epoll and writev", "sendfile": "C, epoll and sendfile", nameOurs: "webgear",
+		nameStalled: fmt.Sprintf("webgear, %d stalled viewers more", l.stalled),
+		nameRelay:   "webgear, passing on", nameMJPG: "mjpg-streamer, passing on", nameGo2rtc: "go2rtc, passing on",
+		nameUstreamer: "ustreamer",
 	}
 	for _, s := range servers {
 		m := middle(results[s])
@@ -185,22 +201,26 @@ func measure(ctx context.Context, dir, name string, l load) (res result, err err
 	}
 	args := []string{port, strconv.Itoa(l.size), strconv.Itoa(l.fps)}
 	stalled := 0
-	if name == "stalled" {
-		name, stalled = "webgear", l.stalled
+	if name == nameStalled {
+		name, stalled = nameOurs, l.stalled
 	}
-	if name == "webgear" {
+	if name == nameOurs {
 		args = append([]string{"serve"}, args...)
 	}
 	srv := exec.CommandContext(ctx, filepath.Join(dir, name), args...)
 	path, ready := "/video", listening
-	if slices.Contains([]string{nameRelay, nameMJPG, nameGo2rtc}, name) {
-		feeder, err := startFeeder(ctx, dir, l)
-		if err != nil {
-			return res, err
+	if relays(name) || name == nameUstreamer {
+		source := ""
+		if relays(name) {
+			feeder, err := startFeeder(ctx, dir, l)
+			if err != nil {
+				return res, err
+			}
+			defer feeder.stop()
+			source = feeder.port
 		}
-		defer feeder.stop()
 		ready = func(ctx context.Context, port string) error { return answering(ctx, "http://127.0.0.1:"+port+path) }
-		if srv, path, err = l.rivals.command(ctx, dir, name, port, feeder.port); err != nil {
+		if srv, path, err = l.rivals.command(ctx, dir, name, port, source, l); err != nil {
 			return res, err
 		}
 	}
@@ -337,19 +357,22 @@ func serve(ctx context.Context, port, size, fps string) error {
 	if err != nil {
 		return err
 	}
+	ticks, err := newClock(time.Duration(float64(time.Second) / rate))
+	if err != nil {
+		return err
+	}
 	done := make(chan error, 1)
-	go func() { done <- srv.Run(ctx, ln) }()
-	tick := time.NewTicker(time.Duration(float64(time.Second) / rate))
-	defer tick.Stop()
+	go func() {
+		done <- srv.Run(ctx, ln)
+		ticks.stop()
+	}()
 	sample := []byte("\xff\xd8" + strings.Repeat("x", bytes-4) + "\xff\xd9")
 	for {
 		now := time.Now()
 		// A copy, as a camera makes one: memory is part of the price.
 		hub.Publish(&device.Frame{Data: slices.Clone(sample), CapturedAt: now, PublishedAt: now})
-		select {
-		case <-tick.C:
-		case err := <-done:
-			return err
+		if err := ticks.wait(); err != nil {
+			return errors.Join(<-done, context.Cause(ctx))
 		}
 	}
 }

@@ -19,19 +19,22 @@ import (
 	"github.com/webgear-pi/webgear/pkg/server"
 )
 
-// Servers that pass on what another one makes. There is no camera here that all of
-// them could read, so all of them, webgear too, read the same stream over HTTP.
+// Servers of others. Most pass on what another one makes: there is no camera here
+// that all of them could read, so they, and webgear beside them, read the same stream
+// over HTTP. ustreamer reads cameras only and gets one of ours; webgear is measured
+// with its own clock beside that.
 const (
-	nameRelay  = "relay"
-	nameMJPG   = "mjpg-streamer"
-	nameGo2rtc = "go2rtc"
+	nameRelay     = "relay"
+	nameMJPG      = "mjpg-streamer"
+	nameGo2rtc    = "go2rtc"
+	nameUstreamer = "ustreamer"
 )
 
 // mjpgBoundary is the only delimiter that mjpg-streamer reads.
 const mjpgBoundary = "boundarydonotcross"
 
 // rivals are programs of others; "" leaves one out. rivals.sh builds them.
-type rivals struct{ mjpgStreamer, go2rtc string }
+type rivals struct{ mjpgStreamer, go2rtc, ustreamer string }
 
 // names lists those that are there.
 func (r rivals) names() []string {
@@ -42,16 +45,46 @@ func (r rivals) names() []string {
 	if r.go2rtc != "" {
 		all = append(all, nameGo2rtc)
 	}
+	if r.ustreamer != "" {
+		all = append(all, nameUstreamer)
+	}
 	return all
+}
+
+// servers lists who is compared: the floor, ourselves, and them.
+func (r rivals) servers() []string {
+	ours := []string{nameFloor}
+	if r.mjpgStreamer != "" || r.go2rtc != "" {
+		ours = append(ours, nameRelay)
+	}
+	if r.ustreamer != "" {
+		ours = append(ours, nameOurs)
+	}
+	return append(ours, r.names()...)
+}
+
+// relays reports whether a server reads the stream of the feeder.
+func relays(name string) bool {
+	return slices.Contains([]string{nameRelay, nameMJPG, nameGo2rtc}, name)
 }
 
 // talks reports whether a program tells more than anybody wants to know.
 func (r rivals) talks(name string) bool { return slices.Contains(r.names(), name) }
 
-// command prepares a server on port that passes on the stream of the feeder, and
-// says where it has it.
-func (r rivals) command(ctx context.Context, dir, name, port, feeder string) (cmd *exec.Cmd, path string, err error) {
+// command prepares a server on port that passes on the stream of the feeder or the
+// pictures of a camera, and says where it has it.
+func (r rivals) command(ctx context.Context, dir, name, port, feeder string, l load) (cmd *exec.Cmd, path string, err error) {
 	switch name {
+	case nameUstreamer:
+		camera := filepath.Join(dir, "camera")
+		if err := os.WriteFile(camera, nil, 0o600); err != nil {
+			return nil, "", err
+		}
+		cmd = exec.CommandContext(ctx, r.ustreamer, "--device", camera, "--format", "MJPEG", "--encoder", "CPU", //nolint:gosec // the user's own program
+			"--desired-fps", strconv.Itoa(l.fps), "--host", "127.0.0.1", "--port", port)
+		cmd.Env = append(os.Environ(), "LD_PRELOAD="+filepath.Join(dir, "camera.so"), "BENCH_CAMERA="+camera,
+			"BENCH_BYTES="+strconv.Itoa(l.size), "BENCH_FPS="+strconv.Itoa(l.fps))
+		return cmd, "/stream", nil
 	case nameMJPG:
 		lib := filepath.Dir(r.mjpgStreamer)
 		return exec.CommandContext(ctx, r.mjpgStreamer, //nolint:gosec // the user's own program

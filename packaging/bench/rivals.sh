@@ -1,12 +1,14 @@
 #!/bin/sh
-# Compares webgear with other servers in the same run: all of them read one stream
-# over HTTP and pass it on to many viewers.
+# Compares webgear with other servers in the same run. Those that can read one stream
+# over HTTP and pass it on to many viewers; ustreamer, which reads cameras only,
+# gets the same pictures from a camera that does not exist (c/camera.c).
 #
-#   MJPG_STREAMER_SRC=folder GO2RTC_SRC=folder packaging/bench/rivals.sh [options of the bench]
+#   MJPG_STREAMER_SRC=folder GO2RTC_SRC=folder USTREAMER_SRC=folder packaging/bench/rivals.sh [options of the bench]
 #
-# The folders hold the sources of github.com/jacksonliam/mjpg-streamer and
-# github.com/AlexxIT/go2rtc, each may be left out; what is built goes to a
-# temporary folder. ustreamer reads cameras only and is not part of it.
+# The folders hold the sources of github.com/jacksonliam/mjpg-streamer,
+# github.com/AlexxIT/go2rtc and github.com/pikvm/ustreamer, each may be left out; what
+# is built goes to a temporary folder. ustreamer needs the Debian packages
+# libevent-dev, libbsd-dev and libjpeg62-turbo-dev.
 set -eu
 
 cd "$(dirname "$0")/../.."
@@ -28,5 +30,10 @@ fi
 if [ -n "${GO2RTC_SRC:-}" ]; then
   (cd "$GO2RTC_SRC" && go build -trimpath -ldflags '-s -w' -o "$out/go2rtc" .)
   set -- -go2rtc "$out/go2rtc" "$@"
+fi
+if [ -n "${USTREAMER_SRC:-}" ]; then
+  cp -r "$USTREAMER_SRC/src" "$out/ustreamer"
+  make -C "$out/ustreamer" ustreamer.bin >"$out/ustreamer.log" 2>&1 || { cat "$out/ustreamer.log" >&2; exit 1; }
+  set -- -ustreamer "$out/ustreamer/ustreamer.bin" "$@"
 fi
 go run ./packaging/bench "$@"

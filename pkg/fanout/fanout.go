@@ -8,11 +8,16 @@
 // Publishing costs nothing when nobody waits: whoever waits for a frame first
 // makes the channel that wakes all who do, so there is no list of subscribers in
 // which one could be forgotten.
+//
+// Waking somebody takes the processor longer than many a piece of work that is
+// done for a frame. Who can do it without ever waiting uses [Hub.Follow] instead,
+// and is called by the publisher.
 package fanout
 
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -36,14 +41,20 @@ type Hub struct {
 	// changed is closed and forgotten by the next Publish; nil while nobody
 	// waits for that. Guarded by mu.
 	changed chan struct{}
+	// followers is replaced, never changed, so it can be walked without mu.
+	// Guarded by mu.
+	followers []*follower
 }
+
+// follower is one call of Follow.
+type follower struct{ call func() }
 
 // New returns a hub without a frame.
 func New() *Hub { return &Hub{} }
 
-// Publish makes f the newest frame and wakes every waiting subscriber. It sets
-// f.Seq; from here on nobody may write to f or to f.Data. After Close it does
-// nothing.
+// Publish makes f the newest frame, wakes every waiting subscriber and calls the
+// followers. It sets f.Seq; from here on nobody may write to f or to f.Data. After
+// Close it does nothing.
 func (h *Hub) Publish(f *device.Frame) { h.replace(f, false) }
 
 // Close ends the stream with a last frame, which may be nil. Subscribers get it
@@ -51,10 +62,17 @@ func (h *Hub) Publish(f *device.Frame) { h.replace(f, false) }
 func (h *Hub) Close(last *device.Frame) { h.replace(last, true) }
 
 func (h *Hub) replace(f *device.Frame, final bool) {
+	for _, follower := range h.swap(f, final) {
+		follower.call()
+	}
+}
+
+// swap makes f the newest frame and returns who is to be told.
+func (h *Hub) swap(f *device.Frame, final bool) []*follower {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.final {
-		return
+		return nil
 	}
 	if f != nil {
 		h.seq++
@@ -65,6 +83,24 @@ func (h *Hub) replace(f *device.Frame, final bool) {
 	if h.changed != nil {
 		close(h.changed)
 		h.changed = nil
+	}
+	return h.followers
+}
+
+// Follow has call called after every Publish and after Close, when the frame is
+// there for all to take, by the goroutine that published it. The next picture of
+// the camera is not fetched before call returns, so it must not wait for anything,
+// and must not take long: what needs longer is for another goroutine. stop ends
+// it, and does nothing when called again; a call that is under way goes on.
+func (h *Hub) Follow(call func()) (stop func()) {
+	f := &follower{call}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.followers = append(slices.Clone(h.followers), f)
+	return func() {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		h.followers = slices.DeleteFunc(slices.Clone(h.followers), func(other *follower) bool { return other == f })
 	}
 }
 
@@ -126,6 +162,7 @@ func (h *Hub) SubscribeNewer() *Subscriber {
 type Subscriber struct {
 	hub     *Hub
 	last    uint64
+	before  uint64 // what last was before the last frame was taken
 	dropped atomic.Uint64
 	skipped atomic.Uint64
 	closed  bool
@@ -185,12 +222,27 @@ func (s *Subscriber) Skip() {
 	}
 }
 
+// GiveBack says that the frame which Take or Next returned last was of no use, as if
+// it had not been taken: next comes that one again, or what is newer by then. It
+// may be called once after each.
+func (s *Subscriber) GiveBack() {
+	s.dropped.Add(-missed(s.before, s.last))
+	s.last = s.before
+}
+
 // passed notes that the newest frame was dealt with.
 func (s *Subscriber) passed() {
-	if seq := s.hub.seq; s.last > 0 && seq > s.last+1 {
-		s.dropped.Add(seq - s.last - 1)
+	s.before, s.last = s.last, s.hub.seq
+	s.dropped.Add(missed(s.before, s.last))
+}
+
+// missed is how many frames there were between two. Before the first one, none
+// counts.
+func missed(last, next uint64) uint64 {
+	if last == 0 || next <= last {
+		return 0
 	}
-	s.last = s.hub.seq
+	return next - last - 1
 }
 
 // Dropped returns how many frames were superseded before this subscriber

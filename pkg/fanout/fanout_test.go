@@ -32,6 +32,35 @@ func TestNextReturnsTheNewestAndCountsWhatWasMissed(t *testing.T) {
 	}
 }
 
+func TestFrameThatWasGivenBackComesAgainOrCountsAsDropped(t *testing.T) {
+	h := New()
+	s := h.Subscribe()
+	defer s.Close()
+	take := func(want, dropped uint64) {
+		t.Helper()
+		if f, _, err := s.Take(); err != nil || f == nil || f.Seq != want || s.Dropped() != dropped {
+			t.Fatalf("got %+v, %v with %d dropped, want frame %d and %d", f, err, s.Dropped(), want, dropped)
+		}
+	}
+	h.Publish(&device.Frame{})
+	take(1, 0)
+	s.GiveBack()
+	take(1, 0)
+	for range 3 {
+		h.Publish(&device.Frame{})
+	}
+	take(4, 2)
+	s.GiveBack()
+	take(4, 2)
+	s.GiveBack()
+	h.Close(&device.Frame{})
+	take(5, 3)
+	s.GiveBack()
+	if f, final, err := s.Take(); err != nil || !final || f == nil {
+		t.Errorf("the final frame did not come again: %+v, %v", f, err)
+	}
+}
+
 func TestNextWaitsForANewerFrame(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := New()

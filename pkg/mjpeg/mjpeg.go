@@ -36,9 +36,8 @@ const (
 	closing        = "\r\n--" + Boundary + "--\r\n"
 	// advance is the header of a part whose picture does not exist yet.
 	advance = "Content-Type: image/jpeg\r\n\r\n"
-	// What marks placeholders.
-	shortMark = "X-Placeholder"
-	longMark  = "X-Webgear-Placeholder"
+	// mark is the name of the header field of placeholders.
+	mark = "X-Placeholder"
 )
 
 // Field is one header field.
@@ -109,8 +108,7 @@ func Encode(f *device.Frame) *Encoded {
 	b = strconv.AppendUint(b, f.Seq, 10)
 	b = append(b, "\r\n"...)
 	if cause := token(f.Placeholder); cause != "" {
-		b = appendField(b, shortMark, cause)
-		b = appendField(b, longMark, cause)
+		b = appendField(b, mark, cause)
 	}
 	b = append(b, "\r\n"...)
 	h := len(b)
@@ -150,15 +148,14 @@ func (e *Encoded) AppendAdvancedTo(dst [][]byte, final bool) [][]byte {
 	return append(dst, e.Frame.Data, trailer)
 }
 
-// PlaceholderFields returns the fields that mark a placeholder with its cause;
-// none for live pictures. The long name is for another webgear that reads the
-// stream, and cannot be mistaken for anybody else's.
+// PlaceholderFields returns the field that marks a placeholder with its cause; none
+// for live pictures.
 func PlaceholderFields(f *device.Frame) []Field {
 	cause := token(f.Placeholder)
 	if cause == "" {
 		return nil
 	}
-	return []Field{{shortMark, cause}, {longMark, cause}}
+	return []Field{{mark, cause}}
 }
 
 // token returns s with letters, digits, - and _ only: some clients give up on

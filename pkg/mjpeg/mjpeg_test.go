@@ -78,7 +78,7 @@ func TestEncodeWritesHeaderPictureAndTrailer(t *testing.T) {
 		},
 		{
 			"final placeholder", placeholder, true,
-			"Content-Type: image/jpeg\r\nContent-Length: 4\r\nX-Timestamp: 1767225600.000042\r\nX-Sequence: 8\r\nX-Placeholder: unplugged\r\nX-Webgear-Placeholder: unplugged\r\n\r\n" +
+			"Content-Type: image/jpeg\r\nContent-Length: 4\r\nX-Timestamp: 1767225600.000042\r\nX-Sequence: 8\r\nX-Placeholder: unplugged\r\n\r\n" +
 				"\xff\xd8\xff\xd9\r\n--frame--\r\n",
 		},
 		{

@@ -124,7 +124,8 @@ func (s *Server) freshFrame(ctx context.Context, oldest time.Time) *device.Frame
 
 // state answers with all that is known.
 func (s *Server) state(c *fiber.Ctx) error {
-	snap := stateOf{Snapshot: s.opts.Snapshot(), Stream: s.stream()}
+	snap := s.opts.Snapshot()
+	snap.Stream = s.Stream()
 	if snap.Version == "" {
 		snap.Version = s.opts.Version
 	}

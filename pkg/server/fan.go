@@ -14,35 +14,55 @@ import (
 	"github.com/webgear-pi/webgear/pkg/mjpeg"
 )
 
-// fan sends every new picture to all viewers with a bare socket. One goroutine
-// offers it to each that is idle, by one system call that does not wait; a
-// viewer whose socket is full is left alone until the kernel says that there is
-// room, gets the rest of its picture then, and after that the newest one there is.
+// fan sends every new picture to all viewers with a bare socket. Each that is idle
+// is offered it by one system call that does not wait; a viewer whose socket is
+// full is left alone until the kernel says that there is room, gets the rest of its
+// picture then, and after that the newest one there is.
 //
 //	        new picture             last byte taken
 //	idle ───────────────► sending ───────────────────► idle
 //	                       │   ▲ room
 //	           socket full ▼   │
 //	                       stuck ──nothing taken for the timeout──► ended
+//
+// Nobody is woken for a picture: whoever publishes it sends it too, within
+// Hub.Publish, to as many as publishTime allows. What is left over then, those who
+// arrive and those who end are for the fan's own goroutine; sockets that have room
+// again are for the one that watches them. Whoever sends holds the turn. The
+// publisher takes it when it is free, and never waits for it.
 type fan struct {
 	srv    *Server
 	poller *netsend.Poller
-	events chan []netsend.Event // what the poller found
-	spent  chan []netsend.Event // its memory, on the way back
 
-	wake  chan struct{} // room for one: somebody arrived, or a rendition has something new
+	wake  chan struct{} // room for one: there is work for the fan's goroutine
 	mu    sync.Mutex
 	keys  uint64             // guarded by mu; numbers sockets, never twice
 	came  []*viewer          // guarded by mu; not seen by the sender yet
 	fresh map[*feed]struct{} // guarded by mu; renditions that have something new
 	over  bool               // guarded by mu
 
-	// The sender's own.
-	byKey  map[uint64]*viewer
-	main   *lane           // of the pictures as they come
-	lanes  map[*feed]*lane // of the renditions
-	filler mjpeg.Filler
-	stuck  int // how many wait for room
+	// All below is guarded by turn.
+	turn     sync.Mutex
+	now      time.Time // of the last system call, or later
+	byKey    map[uint64]*viewer
+	main     *lane           // of the pictures as they come
+	lanes    map[*feed]*lane // of the renditions
+	filler   mjpeg.Filler
+	stuck    int         // how many wait for room
+	check    *time.Timer // looks after them
+	checking bool        // it is running
+	lost     []ending    // what is left to be done about those who ended
+}
+
+// publishTime is how long a picture is sent by whoever publishes it. Chosen: an
+// eighth of the time between two pictures at 60 per second, so that the next one is
+// fetched from the camera before it is due.
+const publishTime = 2 * time.Millisecond
+
+// ending is a viewer that is no longer served; err says why, nil that all was sent.
+type ending struct {
+	viewer *viewer
+	err    error
 }
 
 // lane is all viewers of one feed.
@@ -62,11 +82,15 @@ type job struct {
 	final bool
 	// stored is the part in memory that the kernel shares between viewers.
 	stored netsend.Message
+	pace   pace // before this picture
 	size   int  // of all
 	sent   int  // of size
 	busy   bool // not all is sent
 	stuck  bool // and there is no room
-	moved  time.Time
+	// refused is set when there was no room for the first byte of a picture. It was
+	// given back then: the newest one is sent when there is.
+	refused bool
+	moved   time.Time // when the kernel took something last, or had everything
 
 	array [8][]byte // memory of the pieces
 }
@@ -77,11 +101,13 @@ func newFan(s *Server) (*fan, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &fan{
+	f := &fan{
 		srv: s, poller: poller, byKey: map[uint64]*viewer{}, fresh: map[*feed]struct{}{},
 		main: &lane{feed: &s.original, parts: newParts(s.log)}, lanes: map[*feed]*lane{},
-		events: make(chan []netsend.Event), spent: make(chan []netsend.Event, 1), wake: make(chan struct{}, 1),
-	}, nil
+		wake: make(chan struct{}, 1), check: time.NewTimer(time.Hour),
+	}
+	f.check.Stop()
+	return f, nil
 }
 
 // take makes v one of the fan's. It reports false when the connection is no
@@ -116,15 +142,38 @@ func (f *fan) take(v *viewer, conn net.Conn) bool {
 	return true
 }
 
-// tell says that a rendition has something new.
+// tell says that a feed has something new. It is called by who published that.
 func (f *fan) tell(of *feed) {
-	f.mu.Lock()
-	f.fresh[of] = struct{}{}
-	f.mu.Unlock()
+	if f.turn.TryLock() {
+		done := f.serve(of)
+		f.turn.Unlock()
+		if done {
+			return
+		}
+	}
+	if of != &f.srv.original {
+		f.mu.Lock()
+		f.fresh[of] = struct{}{}
+		f.mu.Unlock()
+	}
 	f.nudge()
 }
 
-// nudge makes the sender look.
+// serve sends what a feed has, with the turn held, and reports whether the fan's
+// goroutine has nothing left to do.
+func (f *fan) serve(of *feed) (done bool) {
+	l := f.main
+	if of != l.feed {
+		l = f.lanes[of]
+	}
+	if l == nil || len(l.all) == 0 {
+		return true
+	}
+	f.now = time.Now()
+	return f.round(l, f.now.Add(publishTime)) && len(f.lost) == 0
+}
+
+// nudge makes the fan's goroutine look.
 func (f *fan) nudge() {
 	select {
 	case f.wake <- struct{}{}:
@@ -140,54 +189,39 @@ func (f *fan) drop(v *viewer) {
 	f.srv.viewers.release(v.host)
 }
 
-// run sends until ctx ends, and then lets go of everybody.
+// run does what others leave until ctx ends, and then lets go of everybody.
 func (f *fan) run(ctx context.Context) {
 	var watching sync.WaitGroup
 	watching.Go(func() { f.watch(ctx) })
 	defer watching.Wait()
 	defer func() { _ = f.poller.Close() }() // wakes watch; nothing is to be lost
-	defer f.main.parts.close()
+	defer f.check.Stop()
 	defer f.end(ctx)
+	defer f.srv.opts.Hub.Follow(func() { f.tell(&f.srv.original) })()
 
-	// Looks after viewers that are stuck, while there are any.
-	check := time.NewTimer(0)
-	defer check.Stop()
-	checking := false
-	every := max(10*time.Millisecond, min(time.Second, f.srv.limits.Load().ViewerTimeout/4))
-	var changed <-chan struct{}
 	for {
-		if len(f.main.all) == 0 {
-			changed = nil // nobody to send to: pictures need not wake us
-		}
-		if f.stuck > 0 && !checking {
-			check.Reset(every)
-			checking = true
-		}
 		select {
-		case <-changed:
-			changed = f.srv.opts.Hub.Changed() // before the look, to miss none
-			f.round(f.main)
 		case <-f.wake:
-			if changed == nil {
-				changed = f.srv.opts.Hub.Changed()
-			}
+			f.turn.Lock()
+			f.now = time.Now()
 			f.welcome()
+			f.round(f.main, time.Time{})
 			f.refresh()
-		case events := <-f.events:
-			for _, e := range events {
-				f.handle(e)
-			}
-			f.spent <- events
-		case <-check.C:
-			checking = false
-			f.cutStuck(time.Now())
+		case <-f.check.C:
+			f.turn.Lock()
+			f.now = time.Now()
+			f.cutStuck()
 		case <-ctx.Done():
 			return
 		}
+		lost := f.lost
+		f.lost = nil
+		f.turn.Unlock()
+		f.forget(lost)
 	}
 }
 
-// watch waits for what happens to the sockets and passes it on.
+// watch waits for what happens to the sockets and does what that asks for.
 func (f *fan) watch(ctx context.Context) {
 	var events []netsend.Event
 	for {
@@ -198,15 +232,15 @@ func (f *fan) watch(ctx context.Context) {
 			}
 			return
 		}
-		select {
-		case f.events <- events:
-			select {
-			case events = <-f.spent:
-			case <-ctx.Done():
-				return
-			}
-		case <-ctx.Done():
-			return
+		f.turn.Lock()
+		f.now = time.Now()
+		for _, e := range events {
+			f.handle(e)
+		}
+		left := len(f.lost) > 0
+		f.turn.Unlock()
+		if left {
+			f.nudge()
 		}
 	}
 }
@@ -221,7 +255,23 @@ func (f *fan) end(ctx context.Context) {
 	for _, v := range came {
 		f.drop(v)
 	}
+	f.turn.Lock()
 	f.each(func(v *viewer) { f.lose(v, context.Cause(ctx)) })
+	f.main.parts.close()
+	lost := f.lost
+	f.lost = nil
+	f.turn.Unlock()
+	f.forget(lost)
+}
+
+// forget does for ended viewers what may take a while, such as to log it.
+func (f *fan) forget(lost []ending) {
+	for _, e := range lost {
+		f.srv.viewers.remove(e.viewer)
+		f.srv.logEnd(e.viewer, e.err)
+		f.srv.unsubscribe(e.viewer)
+		f.srv.viewers.release(e.viewer.host)
+	}
 }
 
 // each calls do for every viewer, which may be lost by that.
@@ -283,18 +333,24 @@ func (f *fan) refresh() {
 	clear(f.fresh)
 	f.mu.Unlock()
 	for _, l := range fresh {
-		f.round(l)
+		f.round(l, time.Time{})
 	}
 }
 
-// round offers the newest picture to everybody in the lane who is idle.
-func (f *fan) round(l *lane) {
+// round offers the newest picture to everybody in the lane who is idle, until a
+// moment, if that is not zero. It reports whether it came to the end.
+func (f *fan) round(l *lane, until time.Time) bool {
 	// Backwards: who is lost on the way is replaced by one that was served.
 	for _, v := range slices.Backward(l.all) {
-		if !v.job.busy {
-			f.offer(v)
+		if v.job.busy {
+			continue
 		}
+		if !until.IsZero() && f.now.After(until) {
+			return false
+		}
+		f.offer(v)
 	}
+	return true
 }
 
 // handle does what an event asks for.
@@ -322,17 +378,28 @@ func (f *fan) handle(e netsend.Event) {
 }
 
 // cutStuck ends the viewers that took nothing for the timeout.
-func (f *fan) cutStuck(now time.Time) {
+func (f *fan) cutStuck() {
+	f.checking = false
+	timeout := f.srv.limits.Load().ViewerTimeout
 	f.each(func(v *viewer) {
-		if v.job.stuck && now.Sub(v.job.moved) >= f.srv.limits.Load().ViewerTimeout {
+		if v.job.stuck && f.now.Sub(v.job.moved) >= timeout {
 			f.lose(v, errTimedOut)
 		}
 	})
+	f.checkLater()
+}
+
+// checkLater sees to it that viewers that are stuck are looked after.
+func (f *fan) checkLater() {
+	if f.stuck > 0 && !f.checking {
+		f.checking = true
+		f.check.Reset(max(10*time.Millisecond, min(time.Second, f.srv.limits.Load().ViewerTimeout/4)))
+	}
 }
 
 // offer gives the newest picture to a viewer that is idle, if it has not got it.
 func (f *fan) offer(v *viewer) {
-	now := time.Now()
+	now := f.now
 	if !v.pace.ready(now) {
 		v.sub.Skip()
 	}
@@ -349,11 +416,15 @@ func (f *fan) offer(v *viewer) {
 		return
 	}
 	v.want(never)
-	v.pace.took(now)
-	v.took(frame, now)
 	part := f.srv.encoded(v.feed, frame)
 	j := &v.job
-	j.part, j.final, j.sent, j.busy, j.moved = part, final, 0, true, now
+	j.pace = v.pace
+	v.pace.took(now)
+	if !j.refused {
+		v.took(frame, now)
+		j.moved = now
+	}
+	j.part, j.final, j.sent, j.busy = part, final, 0, true
 	j.stored = netsend.Message{}
 	if v.ahead != nil {
 		v.ahead.Filler = &f.filler
@@ -365,7 +436,7 @@ func (f *fan) offer(v *viewer) {
 	for _, p := range v.pieces() {
 		j.size += len(p)
 	}
-	v.sock.Fit(j.size / 2) // Fit makes room for two of what it is told
+	v.sock.Fit(j.size)
 	f.push(v)
 }
 
@@ -393,19 +464,25 @@ func (f *fan) push(v *viewer) {
 		}
 		if n > 0 {
 			j.sent += n
-			j.moved = time.Now()
+			f.now = time.Now()
+			j.moved, j.refused = f.now, false
 			v.bytes.Add(uint64(n))
 		}
 		// A short sendfile may have another reason than a full socket.
 		if j.sent < j.size && (n == 0 || !shared) {
 			f.setStuck(v, true)
+			if j.sent == 0 && j.head == nil && v.ahead == nil { // what is ahead knows the picture already
+				v.sub.GiveBack()
+				v.pace = j.pace
+				j.part, j.size, j.refused = nil, 0, true
+			}
 			return
 		}
 	}
 	late := j.stuck
 	f.setStuck(v, false)
 	j.busy, j.head = false, nil
-	if j.part == nil { // it was the head alone
+	if j.part == nil { // it was the head alone, or nothing
 		f.offer(v)
 		return
 	}
@@ -428,12 +505,14 @@ func (f *fan) setStuck(v *viewer, stuck bool) {
 	v.job.stuck = stuck
 	if stuck {
 		f.stuck++
+		f.checkLater()
 	} else {
 		f.stuck--
 	}
 }
 
-// lose ends a viewer; err says why, nil that all was sent.
+// lose ends a viewer; err says why, nil that all was sent. What is left to be done
+// is for the fan's goroutine.
 func (f *fan) lose(v *viewer, err error) {
 	f.setStuck(v, false)
 	l := v.job.lane
@@ -454,8 +533,5 @@ func (f *fan) lose(v *viewer, err error) {
 	} else {
 		v.sock.Close()
 	}
-	f.srv.viewers.remove(v)
-	f.srv.logEnd(v, err)
-	f.srv.unsubscribe(v)
-	f.srv.viewers.release(v.host)
+	f.lost = append(f.lost, ending{v, err})
 }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"os"
 	"sync/atomic"
-	"time"
 
 	"github.com/gofiber/fiber/v2"
 
@@ -64,7 +63,7 @@ func isReset(err error) bool {
 func (s *Server) metrics(c *fiber.Ctx) error {
 	var p metrics.Page
 	snap := s.opts.Snapshot()
-	sums := s.viewers.sums(time.Now())
+	sums := s.viewers.sums()
 	count := func(name, help string, causes ...any) {
 		p.Family(name, "counter", help)
 		for i := 0; i < len(causes); i += 2 {

@@ -140,7 +140,7 @@ func TestRenditionsAreBoundedAndTheirRoomIsUsedAgain(t *testing.T) {
 	}
 	_ = first.conn.Close()
 	eventually(t, "there is room again", func() bool {
-		for _, v := range r.stream().Renditions {
+		for _, v := range r.Stream().Renditions {
 			if v.Quality == 20 && v.Viewers == 2 {
 				return false
 			}
@@ -252,7 +252,7 @@ func TestFailureOfARenditionIsToldOnceAndEnds(t *testing.T) {
 	r.hub.Publish(wide("1"))
 	v := watch(t, r.addr, get("quality=50"))
 	failures := func() uint64 {
-		if all := r.stream().Renditions; len(all) == 1 {
+		if all := r.Stream().Renditions; len(all) == 1 {
 			return all[0].Failed
 		}
 		return 0

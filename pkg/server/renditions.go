@@ -17,6 +17,7 @@ import (
 	"github.com/webgear-pi/webgear/pkg/encode"
 	"github.com/webgear-pi/webgear/pkg/fanout"
 	"github.com/webgear-pi/webgear/pkg/metrics"
+	"github.com/webgear-pi/webgear/pkg/status"
 )
 
 // The grid of renditions: clients that ask for about the same share it.
@@ -203,26 +204,19 @@ func (rs *renditions) end() {
 	rs.working.Wait()
 }
 
-// renditionState describes one rendition in /state.
-type renditionState struct {
-	Quality int    `json:"quality,omitempty"`
-	Width   int    `json:"width,omitempty"`
-	Viewers int    `json:"viewers"`
-	Frames  uint64 `json:"frames"`
-	Failed  uint64 `json:"failed"`
-}
-
 // list describes all, in the order of their looks.
-func (rs *renditions) list() []renditionState {
+func (rs *renditions) list() []status.Rendition {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
-	var all []renditionState
+	var all []status.Rendition
 	for _, r := range rs.byLook {
 		r.mu.Lock()
-		all = append(all, renditionState{r.quality, r.width, len(r.viewers), r.frames.Load(), r.failed.Load()})
+		all = append(all, status.Rendition{
+			Quality: r.quality, Width: r.width, Viewers: len(r.viewers), Frames: r.frames.Load(), Failed: r.failed.Load(),
+		})
 		r.mu.Unlock()
 	}
-	slices.SortFunc(all, func(a, b renditionState) int { return (a.Width-b.Width)*1000 + a.Quality - b.Quality })
+	slices.SortFunc(all, func(a, b status.Rendition) int { return (a.Width-b.Width)*1000 + a.Quality - b.Quality })
 	return all
 }
 

@@ -191,14 +191,10 @@ func checkVideoPath(p string) error {
 	return nil
 }
 
-// Stream describes the viewers.
+// Stream describes the viewers and what is made for them.
 func (s *Server) Stream() status.Stream {
 	viewers, total := s.viewers.list(time.Now())
-	stream := status.Stream{Viewers: make([]status.Viewer, 0, len(viewers)), ViewersTotal: total, Snapshots: s.snapshots.Load()}
-	for _, v := range viewers {
-		stream.Viewers = append(stream.Viewers, v.Viewer)
-	}
-	return stream
+	return status.Stream{Viewers: viewers, ViewersTotal: total, Snapshots: s.snapshots.Load(), Renditions: s.renditions.list()}
 }
 
 // Run serves ln until ctx ends, and closes it. Then it waits up to a second for

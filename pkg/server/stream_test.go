@@ -101,7 +101,7 @@ func TestStreamOnTheWire(t *testing.T) {
 	const body = "--frame\r\n" +
 		"Content-Type: image/jpeg\r\nContent-Length: 7\r\nX-Timestamp: 1767225600.000042\r\nX-Sequence: 1\r\n\r\n" +
 		"\xff\xd8one\xff\xd9\r\n--frame\r\n" +
-		"Content-Type: image/jpeg\r\nContent-Length: 3\r\nX-Timestamp: 1767225600.000042\r\nX-Sequence: 2\r\nX-Placeholder: stopped\r\nX-Webgear-Placeholder: stopped\r\n\r\n" +
+		"Content-Type: image/jpeg\r\nContent-Length: 3\r\nX-Timestamp: 1767225600.000042\r\nX-Sequence: 2\r\nX-Placeholder: stopped\r\n\r\n" +
 		"end\r\n--frame--\r\n"
 	for name, tc := range map[string]struct{ request, want string }{
 		"HTTP/1.1":           {"GET /video HTTP/1.1\r\nHost: cam\r\n\r\n", "HTTP/1.1 200 OK\r\n" + fields + body},

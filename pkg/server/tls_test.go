@@ -93,7 +93,7 @@ func TestStreamOverTLS(t *testing.T) {
 			t.Fatalf("%d bytes, %q promised", len(p.Data), p.Header.Get("Content-Length"))
 		}
 	}
-	if c := r.stream().Viewers[0]; c.LagMS > 5000 {
+	if c := r.Stream().Viewers[0]; c.LagMS > 5000 {
 		t.Errorf("%+v", c)
 	}
 	r.hub.Publish(picture(strings.Repeat("y", 1<<20))) // more than the sockets of the stalled one hold

@@ -46,19 +46,22 @@ type viewer struct {
 	wants atomic.Int64
 }
 
+// counters describes what v got so far.
+func (v *viewer) counters() status.Viewer {
+	return status.Viewer{Frames: v.frames.Load(), Dropped: v.sub.Dropped(), Skipped: v.sub.Skipped(), Bytes: v.bytes.Load()}
+}
+
+// status describes v.
 func (v *viewer) status(now time.Time) status.Viewer {
-	return status.Viewer{
-		ID:        v.id,
-		Address:   v.address,
-		Key:       v.key,
-		UserAgent: v.userAgent,
-		Since:     v.since,
-		Frames:    v.frames.Load(),
-		Dropped:   v.sub.Dropped(),
-		Skipped:   v.sub.Skipped(),
-		Bytes:     v.bytes.Load(),
-		FPS:       v.rate.perSecond(now),
+	all := v.counters()
+	all.ID, all.Address, all.Key, all.UserAgent, all.Since = v.id, v.address, v.key, v.userAgent, v.since
+	all.FPS = v.rate.perSecond(now)
+	if r := v.feed.rendition; r != nil {
+		all.Rendition = r.String()
 	}
+	delay, frames := v.behind(now)
+	all.LagMS, all.FramesBehind = float64(delay.Microseconds())/1000, frames
+	return all
 }
 
 // lag is how far a viewer is behind. One goroutine writes, any may read.
@@ -183,7 +186,7 @@ func (r *registry) remove(v *viewer) {
 	defer r.mu.Unlock()
 	if r.viewers[v.id] == v {
 		delete(r.viewers, v.id)
-		r.past = plus(r.past, v.status(time.Time{}))
+		r.past = plus(r.past, v.counters())
 	}
 }
 
@@ -200,12 +203,12 @@ type sums struct {
 }
 
 // sums adds everything up.
-func (r *registry) sums(now time.Time) sums {
+func (r *registry) sums() sums {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	all := sums{Viewer: r.past, now: len(r.viewers), total: r.total}
 	for _, v := range r.viewers {
-		all.Viewer = plus(all.Viewer, v.status(now))
+		all.Viewer = plus(all.Viewer, v.counters())
 	}
 	return all
 }
@@ -236,14 +239,14 @@ func (r *registry) cut() {
 }
 
 // list describes all viewers, oldest first.
-func (r *registry) list(now time.Time) (viewers []viewerState, total uint64) {
+func (r *registry) list(now time.Time) (viewers []status.Viewer, total uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	viewers = make([]viewerState, 0, len(r.viewers))
+	viewers = make([]status.Viewer, 0, len(r.viewers))
 	for _, v := range r.viewers {
-		viewers = append(viewers, v.state(now))
+		viewers = append(viewers, v.status(now))
 	}
-	slices.SortFunc(viewers, func(a, b viewerState) int { return cmp.Compare(a.ID, b.ID) })
+	slices.SortFunc(viewers, func(a, b status.Viewer) int { return cmp.Compare(a.ID, b.ID) })
 	return viewers, r.total
 }
 

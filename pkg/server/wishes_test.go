@@ -275,14 +275,14 @@ func TestLagOfAViewerThatIsStuckGrows(t *testing.T) {
 	v := watch(t, r.addr, getVideo)
 	v.next(t)
 	eventually(t, "who has all is not behind", func() bool {
-		s := r.stream().Viewers[0]
+		s := r.Stream().Viewers[0]
 		return s.LagMS < 5000 && s.FramesBehind == 0
 	})
 	for range 4 {
 		r.hub.Publish(picture(strings.Repeat("x", 16<<20))) // more than the sockets hold
 	}
 	eventually(t, "it is late", func() bool {
-		s := r.stream().Viewers[0]
+		s := r.Stream().Viewers[0]
 		return s.LagMS > 50 && s.FramesBehind == 4
 	})
 }

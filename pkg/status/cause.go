@@ -21,11 +21,10 @@ type Cause struct {
 // to do about it.
 func CauseOf(err error) Cause {
 	c := causeOf(err)
-	var a interface {
+	if a, ok := errors.AsType[interface {
 		error
 		Remedy() string
-	}
-	if errors.As(err, &a) {
+	}](err); ok {
 		c.Remedy = a.Remedy()
 	}
 	return c

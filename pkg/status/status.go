@@ -150,6 +150,19 @@ type Stream struct {
 	Viewers      []Viewer `json:"viewers"`
 	ViewersTotal uint64   `json:"viewers_total"`
 	Snapshots    uint64   `json:"snapshots_total"`
+	// Renditions are the other sizes and qualities that are made now.
+	Renditions []Rendition `json:"renditions,omitempty"`
+}
+
+// Rendition is the picture in another size or quality, made for those who ask.
+type Rendition struct {
+	// Quality is 10 to 90, Width in pixels; 0 is as the picture comes.
+	Quality int `json:"quality,omitempty"`
+	Width   int `json:"width,omitempty"`
+	Viewers int `json:"viewers"`
+	// Frames were made, Failed ones could not be.
+	Frames uint64 `json:"frames"`
+	Failed uint64 `json:"failed"`
 }
 
 // Viewer is one connection that watches the stream.
@@ -167,4 +180,12 @@ type Viewer struct {
 	Skipped uint64  `json:"skipped"`
 	Bytes   uint64  `json:"bytes"`
 	FPS     float64 `json:"fps"`
+	// Rendition is what it asked for, as a query; empty for the pictures as they
+	// come.
+	Rendition string `json:"rendition,omitempty"`
+	// LagMS is from publication to the last byte handed to the kernel, in
+	// milliseconds: of the last picture, or of the one that is under way when that
+	// takes longer already. FramesBehind counts what came since, while one is.
+	LagMS        float64 `json:"lag_ms"`
+	FramesBehind uint64  `json:"frames_behind"`
 }
