@@ -31,7 +31,7 @@ say 'stopped whole, as a process is that hangs'
 p=$(pid)
 kill -STOP "$p"
 within 60 'the watchdog restarts it' changed
-equal 'because of the watchdog' "$(journalctl -u webgear --no-pager | grep -c 'Watchdog timeout')" 1
+equal 'because of the watchdog' "$(journal -u webgear | grep -c 'Watchdog timeout')" 1
 
 say 'wrong settings'
 cp /etc/webgear/webgear.yaml /root/good.yaml
@@ -41,7 +41,7 @@ failed() { [ "$(systemctl is-failed webgear)" = failed ]; }
 within 10 'it gives up' failed
 equal 'by the code for it' "$(systemctl show -P ExecMainStatus webgear)" 78
 equal 'and is not started again and again' "$(systemctl show -P NRestarts webgear)" 0
-check 'the journal names the mistake' sh -c 'journalctl -u webgear --no-pager | grep -q "webgear.yaml line .*nope"'
+check 'the journal names the mistake' bash -c 'journal -u webgear | grep -q "webgear.yaml line .*nope"'
 cp /root/good.yaml /etc/webgear/webgear.yaml
 check 'start' systemctl start webgear
 within 10 'picture' picture
@@ -111,7 +111,7 @@ within 10 'picture after that' picture
 printf 'http: {listen: "127.0.0.1:8000"}\n' >/etc/webgear/webgear.yaml
 systemctl restart webgear
 within 10 'the settings want another address' failed
-check 'and the journal says what to do' sh -c 'journalctl -u webgear --no-pager | grep -q "disable --now webgear.socket"'
+check 'and the journal says what to do' bash -c 'journal -u webgear | grep -q "disable --now webgear.socket"'
 systemctl disable --now -q webgear.socket
 systemctl restart webgear
 within 10 'picture on the address of the settings' picture

@@ -42,10 +42,16 @@ picture() {
   [ "$type" = image/jpeg ] && [ "$(head -c3 /tmp/picture.jpg | od -An -tx1 | tr -d ' ')" = ffd8ff ]
 }
 pid() { systemctl show -P MainPID webgear.service; }
+# journal ARGUMENT...   prints the journal, with what was said up to now.
+journal() {
+  journalctl --sync
+  journalctl --no-pager "$@"
+}
+export -f journal
 # finish   ends the job; the log of the service helps when something failed.
 finish() {
   if [ "$failures" != 0 ]; then
-    journalctl --no-pager -n 100 -u 'webgear*' -u init.scope
+    journal -n 100 -u 'webgear*' -u init.scope
     systemctl status 'webgear*' --no-pager -l
   fi
   echo "$failures failed"

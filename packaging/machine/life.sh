@@ -24,7 +24,7 @@ equal 'pages belong to the service' "$(find /var/lib/webgear ! -user webgear -o 
 equal 'pages are there' "$(find /var/lib/webgear/webgear/templates /var/lib/webgear/webgear/static -type f | wc -l)" 7
 equal 'others cannot read the settings' "$(stat -c '%U:%G %a' /etc/webgear/webgear.yaml)" 'root:webgear 640'
 equal 'status line' "$(systemctl show -P StatusText webgear | cut -c1-13)" 'Camera online'
-equal 'fields in the journal' "$(journalctl -u webgear WEBGEAR_EVENT=serving -o json --no-pager | grep -c WEBGEAR_URL)" 1
+equal 'fields in the journal' "$(journal -u webgear WEBGEAR_EVENT=serving -o json | grep -c WEBGEAR_URL)" 1
 check 'page from anywhere' curl -s -f -o /dev/null "http://$(hostname -I 2>/dev/null | awk '{print $1}' | grep . || echo 127.0.0.1):8000/"
 exposure=$(systemd-analyze security webgear --no-pager | awk '/Overall exposure/ {print $(NF - 2)}' | grep -oE '[0-9.]+')
 check "exposure $exposure is at most 2.0" awk "BEGIN {exit !($exposure <= 2.0)}"
@@ -39,7 +39,7 @@ say settings
 check 'reload without a change' webgear reload
 sed -i 's/#level: info/level: debug/' /etc/webgear/webgear.yaml
 check 'reload' systemctl reload webgear
-equal 'level is in force' "$(journalctl -u webgear -o cat --no-pager | grep -c 'settings reloaded.*log.level')" 1
+equal 'level is in force' "$(journal -u webgear -o cat | grep -c 'settings reloaded.*log.level')" 1
 p=$(pid)
 echo 'nope: 1' >>/etc/webgear/webgear.yaml
 refused 'reload of a mistake' systemctl reload webgear
@@ -48,7 +48,7 @@ equal 'the old settings stay' "$(systemctl is-active webgear) $(pid)" "active $p
 check 'picture with the old settings' picture
 sed -i /nope/d /etc/webgear/webgear.yaml
 systemctl kill -s HUP webgear
-reloads() { [ "$(journalctl -u webgear -o cat --no-pager | grep -c 'settings reloaded')" = "$1" ]; }
+reloads() { [ "$(journal -u webgear -o cat | grep -c 'settings reloaded')" = "$1" ]; }
 within 5 'SIGHUP reloads' reloads 3
 
 say upgrade
