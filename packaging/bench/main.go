@@ -128,6 +128,9 @@ type load struct {
 	warm, span         float64
 }
 
+// errDisturbed says that a run is worth nothing, maybe because the computer was busy.
+var errDisturbed = errors.New("less than half was delivered")
+
 // result is one run.
 type result struct {
 	cpu      float64 // microseconds per delivered picture
@@ -150,6 +153,9 @@ func compare(ctx context.Context, out io.Writer, dir string, l load, rounds int)
 	for range rounds {
 		for _, s := range servers {
 			r, err := measure(ctx, dir, s, l)
+			for again := 0; errors.Is(err, errDisturbed) && again < 2; again++ {
+				r, err = measure(ctx, dir, s, l)
+			}
 			if err != nil {
 				return fmt.Errorf("%s: %w", s, err)
 			}
@@ -268,7 +274,7 @@ func measure(ctx context.Context, dir, name string, l load) (res result, err err
 		return res, fmt.Errorf("load: %w", err)
 	}
 	if want := float64(l.viewers*l.fps) * l.span; frames < want/2 || ended > 0 {
-		return res, fmt.Errorf("%.0f of %.0f pictures arrived, %.0f viewers were cut", frames, want, ended)
+		return res, fmt.Errorf("%w: %.0f of %.0f pictures arrived, %.0f viewers were cut", errDisturbed, frames, want, ended)
 	}
 	res.cpu = (after - before) / frames
 	for _, ms := range []*float64{&res.p50, &res.p99, &res.first50, &res.firstMax} {
