@@ -149,6 +149,20 @@ test-deb: need-build ## The amd64 package in a booted Debian, as root (DEB_FULL=
 	@$(NEED) $(PACKAGES_TEST_DEB) $(if $(DEB_FULL),$(PACKAGES_TEST_DEB_FULL))
 	go test -count=1 -timeout 3h -v -tags deb ./packaging/machine
 
+PACKAGES_IMAGE := $(PACKAGES_ARM64) mmdebstrap arch-test dosfstools mtools fdisk e2fsprogs xz-utils binfmt-support
+PACKAGES_TEST_IMAGE := qemu-system-arm qemu-utils
+
+.PHONY: image
+image: need-build ## Build the image for the card into bin/image; so far without webgear firstboot, see packaging/image
+	@$(NEED) $(PACKAGES_IMAGE)
+	@packaging/sysroot.sh $(SYSROOT_ARM64) arm64
+	packaging/image/build.sh bin/image
+
+.PHONY: test-image
+test-image: need-build ## Boot the image in emulated computers (IMAGE=FILE: that one; IMAGE_FULL=1: 20 power failures)
+	@$(NEED) $(PACKAGES_IMAGE) $(PACKAGES_TEST_IMAGE)
+	go test -count=1 -timeout 3h -v -tags image ./packaging/image
+
 .PHONY: clean
 clean: ## Remove what was built (downloaded tools stay, in ~/.cache/webgear)
 	rm -rf bin
