@@ -33,6 +33,9 @@ func (c *counting) Next(ctx context.Context, use func(*device.Buffer) error) err
 // picture is encoded once.
 func TestSpec04EveryViewerGetsTheFullRateFromOneEncoding(t *testing.T) {
 	const viewers, fps, pictures = 12, 25, 50
+	// A viewer on a busy computer misses some; of a rate that is divided among
+	// twelve it would get a twelfth.
+	const least = 0.5
 	src := fake(device.Format{FourCC: device.YUYV, Width: 64, Height: 48}, time.Second/fps)
 	var cam *counting
 	r := serve(t, webgear.Options{Open: func(ctx context.Context) (device.Camera, error) {
@@ -44,15 +47,15 @@ func TestSpec04EveryViewerGetsTheFullRateFromOneEncoding(t *testing.T) {
 		return cam, nil
 	}})
 	type result struct {
-		took  time.Duration
-		parts map[string]string // by sequence number
+		published uint64            // while it watched
+		parts     map[string]string // by sequence number
 	}
 	results := make(chan result, viewers)
 	for range viewers {
 		v := r.watch("/video")
 		go func() {
 			v.await("")
-			began := time.Now()
+			before := r.Status().Camera.Counters.Frames
 			res := result{parts: map[string]string{}}
 			for range pictures {
 				p, err := v.next()
@@ -61,15 +64,15 @@ func TestSpec04EveryViewerGetsTheFullRateFromOneEncoding(t *testing.T) {
 				}
 				res.parts[p.header.Get("X-Sequence")] = string(p.data)
 			}
-			res.took = time.Since(began)
+			res.published = r.Status().Camera.Counters.Frames - before
 			results <- res
 		}()
 	}
 	all := map[string]string{}
 	for range viewers {
 		res := <-results
-		if rate := float64(len(res.parts)) / res.took.Seconds(); rate < fps*0.8 {
-			t.Errorf("a viewer got %d pictures in %v: %.1f per second, want %d", len(res.parts), res.took, rate, fps)
+		if len(res.parts) != pictures || float64(pictures) < least*float64(res.published) {
+			t.Errorf("a viewer got %d of %d pictures", len(res.parts), res.published)
 		}
 		for seq, data := range res.parts {
 			if other, ok := all[seq]; ok && other != data {
