@@ -25,8 +25,9 @@ const (
 	// without privileges may ask for (fs.pipe-max-size, pipe(7)).
 	pipeBytes = 1 << 20
 	// defaultGrace is how long a program may take to end by itself. Chosen:
-	// time to take leave of an RTSP server, and still below what people wait.
-	defaultGrace = 2 * time.Second
+	// time to take leave of an RTSP server, and enough below the 1.8 s in which
+	// the whole program ends that what does not listen is killed before.
+	defaultGrace = time.Second
 	// lastWords is how long lines are waited for once the program is gone. They
 	// are in the pipe already; only a process that left the group holds it open.
 	lastWords = 500 * time.Millisecond
@@ -48,7 +49,7 @@ type Spec struct {
 	// Files are given to the program as its next descriptors: from 3 on, or from
 	// 4 with DataFD3. The caller closes its own.
 	Files []*os.File
-	// Grace is the time between SIGINT and SIGKILL. 0 means 2 s.
+	// Grace is the time between SIGINT and SIGKILL. 0 means 1 s.
 	Grace time.Duration
 	// Redact is applied to every line before it is kept or logged, to take
 	// passwords out. Nil leaves lines alone.
@@ -140,7 +141,12 @@ func startError(spec Spec, err error) error {
 	return e
 }
 
-// environment is the little that programs are told about the world.
+// environment is the little that programs are told about the world: PATH, by
+// which they find others (yt-dlp starts ffmpeg), HOME, where they keep caches, and
+// a language whose messages we can read. Nothing else of ours is their business:
+// not the socket of the service manager, and no password that somebody put into a
+// variable. Arguments go to the program as they are, without a shell; whoever
+// makes them sees to it that none becomes an option.
 func environment(more []string) []string {
 	env := []string{"LANG=C", "LC_ALL=C"}
 	for _, name := range []string{"PATH", "HOME"} {

@@ -108,7 +108,7 @@ func newSource(text string, opt Options) (*source, error) {
 	case KindFile:
 		return s, s.file(opt)
 	case KindGStreamer:
-		s.shown, s.redact = hideUsers(text)
+		s.shown, s.redact = hideSecrets(text)
 	}
 	return s, nil
 }
@@ -120,7 +120,7 @@ func (s *source) refuse(why string) error {
 // address checks a network address and hides its password.
 func (s *source) address() error {
 	s.networked = true
-	s.shown, s.redact = hideUsers(s.text)
+	s.shown, s.redact = hideSecrets(s.text)
 	name := scheme(s.text)
 	switch {
 	case name == "":
@@ -136,14 +136,20 @@ func (s *source) address() error {
 // userInfo is the user and the password in an address.
 var userInfo = regexp.MustCompile(`://([^/@\s:"']*):([^/\s"']*)@`)
 
-// hideUsers takes the passwords out of all addresses in text, and gives a
+// secretField is a field of an address, or a property of an element of a
+// pipeline, whose name says that its value is nobody's business.
+var secretField = regexp.MustCompile(`(?i)([?&;\s][\w.-]*(?:pas|pwd|pw|auth|token|secret|key)[\w.-]*=)("[^"]*"|'[^']*'|[^&;\s"'!]+)`)
+
+// hideSecrets takes the passwords out of all addresses in text, and gives a
 // function that does so in lines that may quote them.
-func hideUsers(text string) (shown string, redact func(string) string) {
+func hideSecrets(text string) (shown string, redact func(string) string) {
 	redact = func(line string) string { return userInfo.ReplaceAllString(line, "://$1:xxxxx@") }
+	shown = redact(text)
 	var pairs []string
-	for _, m := range userInfo.FindAllStringSubmatch(text, -1) {
+	for _, m := range append(userInfo.FindAllStringSubmatch(text, -1), secretField.FindAllStringSubmatch(shown, -1)...) {
 		// Programs also print a password without its address.
-		for _, p := range []string{m[2], unescape(m[2])} {
+		p := strings.Trim(m[2], `"'`)
+		for _, p := range []string{p, unescape(p)} {
 			if len(p) > 3 { // shorter ones are parts of ordinary words
 				pairs = append(pairs, p, "xxxxx")
 			}
@@ -153,7 +159,7 @@ func hideUsers(text string) (shown string, redact func(string) string) {
 		whole, plain := redact, strings.NewReplacer(pairs...)
 		redact = func(line string) string { return plain.Replace(whole(line)) }
 	}
-	return userInfo.ReplaceAllString(text, "://$1:xxxxx@"), redact
+	return secretField.ReplaceAllString(shown, "${1}xxxxx"), redact
 }
 
 func unescape(s string) string {

@@ -73,6 +73,8 @@ func TestPasswordsAreHidden(t *testing.T) {
 	for _, source := range []string{
 		"rtsp://me:top%40secret@cam.local/x",
 		"rtspsrc location=rtsp://me:top%40secret@cam.local/x ! rtpjpegdepay ! appsink",
+		"rtsp://me:xxxxx@cam.local/x?stream=1&token=top%40secret",
+		`rtspsrc location=rtsp://me:xxxxx@cam.local/x user-pw="top%40secret" ! rtpjpegdepay ! appsink`,
 	} {
 		cam, err := Open(t.Context(), source, Options{})
 		if err != nil {
@@ -80,7 +82,7 @@ func TestPasswordsAreHidden(t *testing.T) {
 		}
 		for _, text := range []string{
 			cam.Info().Path, cam.Info().ID, cam.Info().Name,
-			cam.source.redact("GET rtsp://me:top%40secret@cam.local/x: 401"), cam.source.redact("user me password top@secret"),
+			cam.source.redact("GET rtsp://me:top%40secret@cam.local/x: 401"), cam.source.redact("GET /x?stream=1&token=top%40secret: 401"), cam.source.redact("user me password top@secret"),
 		} {
 			if strings.Contains(text, "secret") {
 				t.Errorf("%q tells the password", text)

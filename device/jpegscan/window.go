@@ -60,6 +60,10 @@ func (w *Window) makeRoom() {
 	there := w.Bytes()
 	need := len(there) + w.chunk
 	switch {
+	case cap(w.buf) < need && need > keptBytes:
+		// Twice as much would be a lot for a board with little memory, and who
+		// sends pictures of this size may well send garbage.
+		w.buf = append(make([]byte, 0, need+need/4), there...)
 	case cap(w.buf) < need:
 		w.buf = append(make([]byte, 0, 2*need), there...)
 	case cap(w.buf) > keptBytes && need < cap(w.buf)/8:

@@ -14,8 +14,10 @@ import (
 type Prompt struct {
 	// In is where passwords are read from, a line each.
 	In io.Reader
-	// Out gets questions and results.
+	// Out gets results, and questions unless Ask is set.
 	Out io.Writer
+	// Ask gets questions, so that results can go to a file.
+	Ask io.Writer
 	// Hidden reads a line from a terminal without showing it. Nil means that In is
 	// no terminal: then nothing is asked and the password stands there once.
 	Hidden func() (string, error)
@@ -66,11 +68,15 @@ func (p *Prompt) newPassword(question string) (string, error) {
 
 // ask asks for one hidden line.
 func (p *Prompt) ask(question string) (string, error) {
-	if _, err := fmt.Fprintf(p.Out, "%s: ", question); err != nil {
+	to := p.Ask
+	if to == nil {
+		to = p.Out
+	}
+	if _, err := fmt.Fprintf(to, "%s: ", question); err != nil {
 		return "", err
 	}
 	s, err := p.Hidden()
-	if _, werr := fmt.Fprintln(p.Out); err == nil {
+	if _, werr := fmt.Fprintln(to); err == nil {
 		err = werr
 	}
 	return s, err

@@ -208,6 +208,9 @@ func (a *Account) check() (err error) {
 	return nil
 }
 
+// CheckName checks an account's name, for settings.
+func CheckName(name string) error { return checkName(name) }
+
 // checkName checks an account's name.
 func checkName(name string) error {
 	ok := func(r rune) bool {

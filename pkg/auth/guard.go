@@ -149,10 +149,10 @@ func (g *Guard) enter(r *Request) (d Decision, o origin, local bool) {
 		return d, o, false
 	}
 	if !g.knowsHost(o.host) {
-		return d.refuse(421, CodeHost, "This camera does not answer under this name. Use its address, its own name, or add the name to auth.hosts in the settings."), o, false
+		return d.refuse(421, CodeHost, "This camera does not answer under this name. Use its address, its own name, or add the name to access.hosts in the settings."), o, false
 	}
 	if changes(r.Method) && !g.mayChange(r, &o) {
-		return d.refuse(403, CodeOrigin, "A page of another site tried to change something. If it should be able to, add it to auth.origins in the settings."), o, false
+		return d.refuse(403, CodeOrigin, "A page of another site tried to change something. If it should be able to, add it to access.origins in the settings."), o, false
 	}
 	local = g.mode == Open || r.Listener == Local && !o.proxied
 	if local {
@@ -260,7 +260,7 @@ func (g *Guard) identify(ctx context.Context, r *Request, c *contents, o *origin
 }
 
 // maxAuthorization bounds the field, in bytes: a name and a password in base64.
-const maxAuthorization = 1 << 10
+const maxAuthorization = 2 << 10
 
 // byAuthorization looks at the field Authorization.
 func (g *Guard) byAuthorization(ctx context.Context, field string, c *contents, o *origin, d *Decision) (problem string) {

@@ -136,6 +136,14 @@ func parseOrigins(list []string) (origins []string, err error) {
 	return origins, nil
 }
 
+// CheckHost checks an entry of the setting of further host names.
+func CheckHost(host string) error {
+	if _, port, ok := splitHost(host); !ok || port != "" {
+		return errors.New("write a name such as camera.example.org")
+	}
+	return nil
+}
+
 // CheckOrigins checks a setting that lists origins.
 func CheckOrigins(list []string) error {
 	_, err := parseOrigins(list)

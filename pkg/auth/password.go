@@ -43,8 +43,8 @@ const (
 // Lengths of a password. The least is that of NIST SP 800-63B; the most bounds
 // work.
 const (
-	minPassword = 8   // characters
-	maxPassword = 256 // bytes
+	minPassword = 8    // characters
+	maxPassword = 1024 // bytes
 )
 
 // hash is an argon2id hash with what it takes to compare it.
@@ -124,6 +124,15 @@ func decoy() hash {
 func CheckHash(s string) error {
 	_, err := parseHash(s)
 	return err
+}
+
+// Hash makes the hash of a new password, for what hands accounts over to the
+// settings. The error is a *PasswordError.
+func Hash(password string) (string, error) {
+	if err := CheckPassword(password); err != nil {
+		return "", err
+	}
+	return newHash(password).String(), nil
 }
 
 // PasswordError says why a new password is not good enough.

@@ -201,7 +201,7 @@ func (g *Guard) mayClaim(d Decision, r *Request, o *origin, local bool) Decision
 	case local && r.Listener == Local && !o.proxied:
 		return d
 	case g.mode == Open:
-		return d.refuse(409, CodeClaimed, "The settings say auth: open, so there is no password to set here.")
+		return d.refuse(409, CodeClaimed, "The settings say access.mode: open, so there is no password to set here.")
 	case o.proxied:
 		return d.refuse(403, CodeClaimRemote, "The first password cannot be set through a proxy. Open this page directly, or run: sudo webgear claim")
 	case !g.isNear(o.client):
