@@ -233,6 +233,10 @@ func (c *Camera) Next(ctx context.Context, use func(*device.Buffer) error) error
 				if err := c.node.pause(retryPause); err != nil {
 					return c.failure("v4l2 poll", "", err)
 				}
+				// The pause may have used up the wake that was meant for us.
+				if err := c.interrupted(ctx, op); err != nil {
+					return err
+				}
 				continue
 			}
 			return c.stalled(err)
