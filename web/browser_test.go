@@ -43,6 +43,12 @@ type camera struct {
 // serve starts a camera on addr, until the test ends or stop is called.
 func serve(t *testing.T, addr string) *camera {
 	t.Helper()
+	return serveWith(t, addr, func(_ *server.Options, ln net.Listener) net.Listener { return ln })
+}
+
+// serveWith is serve with options, and a listener of its own kind.
+func serveWith(t *testing.T, addr string, change func(*server.Options, net.Listener) net.Listener) *camera {
+	t.Helper()
 	ln, err := net.Listen("tcp", addr)
 	if err != nil {
 		t.Fatal(err)
@@ -50,7 +56,7 @@ func serve(t *testing.T, addr string) *camera {
 	hub := fanout.New()
 	c := &camera{addr: ln.Addr().String()}
 	started := time.Now()
-	c.Server, err = server.New(server.Options{Hub: hub, Version: "test", Snapshot: func() status.Snapshot {
+	o := server.Options{Hub: hub, Version: "test", Snapshot: func() status.Snapshot {
 		s := status.Snapshot{StartedAt: started, Camera: status.Camera{
 			State: status.Online, FPS: 25,
 			Info:    &device.Info{Name: "Test Camera 9"},
@@ -60,8 +66,9 @@ func serve(t *testing.T, addr string) *camera {
 			s.Camera.State, s.Camera.Cause = status.Offline, cause
 		}
 		return s
-	}})
-	if err != nil {
+	}}
+	ln = change(&o, ln)
+	if c.Server, err = server.New(o); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())

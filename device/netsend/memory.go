@@ -112,6 +112,7 @@ func (m *Memory) Send(s *Socket, msg Message, from int) (int, error) {
 		n, err := sendfile(s.fd, m.fd, offset, left)
 		switch {
 		case err == nil:
+			s.written += uint64(n) //nolint:gosec // not negative
 			return n, nil
 		case errors.Is(err, unix.EAGAIN):
 			return 0, nil

@@ -284,10 +284,20 @@ func TestFitBoundsTheBuffer(t *testing.T) {
 			t.Errorf("%d bytes: unsent %d, %v; want %d", tt.message, unsent, err, tt.unsent)
 		}
 	}
-	s.Keep(10 * time.Second)
-	for name, o := range map[string][2]int{"user timeout": {unix.TCP_USER_TIMEOUT, 15_000}, "no delay": {unix.TCP_NODELAY, 1}, "idle": {unix.TCP_KEEPIDLE, 2}} {
-		if got, err := unix.GetsockoptInt(s.fd, unix.IPPROTO_TCP, o[0]); err != nil || got != o[1] {
-			t.Errorf("%s: %d, %v; want %d", name, got, err, o[1])
+}
+
+func TestKeepSetsTheTimesOfTheKernel(t *testing.T) {
+	for name, local := range map[string]bool{"here": true, "elsewhere": false} {
+		s, _ := pair(t, newPoller(t), "tcp", 1)
+		timeout := 0
+		if !local {
+			s.where, timeout = nil, 15_000
+		}
+		s.Keep(10 * time.Second)
+		for option, o := range map[string][2]int{"user timeout": {unix.TCP_USER_TIMEOUT, timeout}, "no delay": {unix.TCP_NODELAY, 1}, "idle": {unix.TCP_KEEPIDLE, 2}} {
+			if got, err := unix.GetsockoptInt(s.fd, unix.IPPROTO_TCP, o[0]); err != nil || got != o[1] {
+				t.Errorf("%s, %s: %d, %v; want %d", name, option, got, err, o[1])
+			}
 		}
 	}
 }

@@ -104,6 +104,7 @@ func (p *Poller) Adopt(conn net.Conn, key uint64) (*Socket, error) {
 	switch c := conn.(type) {
 	case *net.TCPConn:
 		s.tcp = true
+		s.locate(c)
 		rc, err = c.SyscallConn()
 	case *net.UnixConn:
 		rc, err = c.SyscallConn()

@@ -15,6 +15,13 @@ type Socket struct {
 	tcp    bool
 	fitted int // bytes that the send buffer was sized for
 	vector vector
+
+	where   []byte // what an Inquiry asks about the peer; nil unless it is on this computer
+	unread  int    // bytes, as an Inquiry found it; unknown when it did not
+	waiting int    // bytes of them that have arrived
+	written uint64 // bytes, ever
+	read    uint64 // bytes of them that the peer is known to have read
+	proof   uint64 // messages that the peer is known to have read, or taken to
 }
 
 // segment is the most that Linux puts into one buffer of a TCP socket, in bytes
@@ -52,6 +59,7 @@ func (s *Socket) Write(pieces [][]byte) (int, error) {
 		n, err := writev(s.fd, &s.vector, pieces)
 		switch {
 		case err == nil:
+			s.written += uint64(n) //nolint:gosec // not negative
 			return n, nil
 		case errors.Is(err, unix.EAGAIN):
 			return 0, nil
@@ -109,19 +117,24 @@ func (s *Socket) Fit(size int) {
 // Keep makes the kernel find out in about timeout that the peer's computer is
 // gone, whether it is being sent something or not. With data under way it gives
 // up half a timeout later, so that a caller with the same timeout for peers that
-// take nothing comes first.
+// take nothing comes first. It never gives up a peer on this computer for that: one
+// that reads too little to make room would take nothing, but an Inquiry knows better.
 func (s *Socket) Keep(timeout time.Duration) {
 	if !s.tcp {
 		return
 	}
 	const probes = 3
 	interval := max(1, int(timeout.Seconds())/(probes+1))
+	giveUp := timeout + timeout/2
+	if s.where != nil {
+		giveUp = 0
+	}
 	for _, o := range []struct{ level, name, value int }{
 		{unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1},
 		{unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, interval},
 		{unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, interval},
 		{unix.IPPROTO_TCP, unix.TCP_KEEPCNT, probes},
-		{unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int((timeout + timeout/2).Milliseconds())},
+		{unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(giveUp.Milliseconds())},
 		{unix.IPPROTO_TCP, unix.TCP_NODELAY, 1},
 	} {
 		_ = unix.SetsockoptInt(s.fd, o.level, o.name, o.value) // best effort: the kernel's defaults find out too, later

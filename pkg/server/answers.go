@@ -23,8 +23,8 @@ const firstPictureTime = 3 * time.Second
 
 // snapshot answers with the newest picture.
 func (s *Server) snapshot(ctx context.Context, c *fiber.Ctx) error {
-	if s.opts.AllowOrigin != "" && c.GetRespHeader(fiber.HeaderAccessControlAllowOrigin) == "" {
-		c.Set(fiber.HeaderAccessControlAllowOrigin, s.opts.AllowOrigin)
+	for _, f := range s.crossOrigin(c) {
+		c.Set(f.Name, f.Value)
 	}
 	now := time.Now()
 	oldest, err := oldestWanted(c, now)

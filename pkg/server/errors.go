@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"net/http"
 	"runtime/debug"
+	"slices"
 	"strings"
 
 	"github.com/gofiber/fiber/v2"
+	"github.com/valyala/fasthttp"
 )
 
 // panicError is a panic that catchPanics turned into an error.
@@ -38,6 +40,16 @@ func (s *Server) handleError(c *fiber.Ctx, err error) error {
 	if e := new(fiber.Error); errors.As(err, &e) {
 		code = e.Code
 	}
+	s.secure(c, false)
+	switch code {
+	case fiber.StatusRequestEntityTooLarge:
+		return s.sendProblem(c, code, "too_large", fmt.Sprintf("The body of the request is larger than %d KiB.", maxBodyBytes>>10))
+	case fiber.StatusRequestHeaderFieldsTooLarge:
+		return s.sendProblem(c, code, "header_too_large", fmt.Sprintf("The header of the request is larger than %d KiB.", maxHeaderBytes>>10))
+	}
+	if visitOf(c) == nil && code < fiber.StatusInternalServerError { // fasthttp could not read it
+		return s.sendProblem(c, code, "malformed", "This is not a request that can be answered.")
+	}
 	if code == fiber.StatusMethodNotAllowed && s.opts.SkipPages && c.Path() == pathPage {
 		// Only the aliases of the stream are there, and they are a matter of GET.
 		code = fiber.StatusNotFound
@@ -58,6 +70,7 @@ func (s *Server) handleError(c *fiber.Ctx, err error) error {
 	}
 	s.log.Error("request failed", args...)
 	c.Response().Reset()
+	s.secure(c, false)
 	if s.opts.DebugErrors {
 		return s.showStack(c, reference, err)
 	}
@@ -107,4 +120,20 @@ func (s *Server) fail(c *fiber.Ctx, code int, page, text string) error {
 func wantsJSON(c *fiber.Ctx) bool {
 	accept := strings.ToLower(c.Get(fiber.HeaderAccept))
 	return strings.Contains(accept, fiber.MIMEApplicationJSON) && !strings.Contains(accept, fiber.MIMETextHTML)
+}
+
+// knownMethods answers methods that the HTTP library does not know; it would do so
+// before anybody else could.
+func (s *Server) knownMethods(next fasthttp.RequestHandler) fasthttp.RequestHandler {
+	return func(ctx *fasthttp.RequestCtx) {
+		if slices.Contains(fiber.DefaultMethods, string(ctx.Method())) {
+			next(ctx)
+			return
+		}
+		c := s.app.AcquireCtx(ctx)
+		defer s.app.ReleaseCtx(c)
+		ctx.SetConnectionClose()
+		s.secure(c, false)
+		_ = s.sendProblem(c, fiber.StatusBadRequest, "method", "This method is not known.") // it cannot fail
+	}
 }

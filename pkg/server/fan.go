@@ -7,6 +7,7 @@ import (
 	"net"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/webgear-pi/webgear/device/netsend"
@@ -23,6 +24,10 @@ import (
 //	                       │   ▲ room
 //	           socket full ▼   │
 //	                       stuck ──nothing taken for the timeout──► ended
+//
+// The socket of a viewer on the same computer takes much more than one picture. So
+// while its program has not read those that it got, it is given no other: it is held,
+// and ended like one that is stuck.
 //
 // Nobody is woken for a picture: whoever publishes it sends it too, within
 // Hub.Publish, to as many as publishTime allows. What is left over then, those who
@@ -51,7 +56,13 @@ type fan struct {
 	check    *time.Timer // looks after them
 	checking bool        // it is running
 	lost     []ending    // what is left to be done about those who ended
+	holding  bool        // somebody may be held
+	inquiry  *netsend.Inquiry
+	unread   atomic.Uint64 // pictures that viewers did not get because they were held; for all to read
 }
+
+// checkEvery is how often those are looked after who are stuck or held. Chosen: soon for who reads again.
+const checkEvery = 100 * time.Millisecond
 
 // publishTime is how long a picture is sent by whoever publishes it. Chosen: an
 // eighth of the time between two pictures at 60 per second, so that the next one is
@@ -89,6 +100,7 @@ type job struct {
 	// refused is set when there was no room for the first byte of a picture. It was
 	// given back then: the newest one is sent when there is.
 	refused bool
+	held    bool      // it has enough to read
 	moved   time.Time // when the kernel took something last, or had everything
 
 	array [8][]byte // memory of the pieces
@@ -106,6 +118,9 @@ func newFan(s *Server) (*fan, error) {
 		wake: make(chan struct{}, 1), check: time.NewTimer(time.Hour),
 	}
 	f.check.Stop()
+	if f.inquiry, err = netsend.NewInquiry(); err != nil {
+		s.log.Info("viewers on this computer may see old pictures after a pause", "err", err)
+	}
 	return f, nil
 }
 
@@ -198,8 +213,14 @@ func (f *fan) run(ctx context.Context) {
 	defer f.end(ctx)
 	defer f.srv.opts.Hub.Follow(func() { f.tell(&f.srv.original) })()
 
+	ended := f.srv.guardEnded()
 	for {
 		select {
+		case <-ended:
+			ended = f.srv.guardEnded()
+			f.turn.Lock()
+			f.now = time.Now()
+			f.bar()
 		case <-f.wake:
 			f.turn.Lock()
 			f.now = time.Now()
@@ -257,6 +278,7 @@ func (f *fan) end(ctx context.Context) {
 	f.turn.Lock()
 	f.each(func(v *viewer) { f.lose(v, context.Cause(ctx)) })
 	f.main.parts.close()
+	f.inquiry.Close()
 	lost := f.lost
 	f.lost = nil
 	f.turn.Unlock()
@@ -298,6 +320,10 @@ func (f *fan) welcome() {
 		l.all = append(l.all, v)
 		f.byKey[v.job.key] = v
 		v.job.head, v.head = v.head, nil
+		if v.barred() {
+			f.barOne(v)
+			continue
+		}
 		f.offer(v)
 		if v.job.head != nil && !v.job.busy && f.byKey[v.job.key] == v {
 			// The camera may take a while: let the client know that it is right here.
@@ -339,6 +365,7 @@ func (f *fan) refresh() {
 // round offers the newest picture to everybody in the lane who is idle, until a
 // moment, if that is not zero. It reports whether it came to the end.
 func (f *fan) round(l *lane, until time.Time) bool {
+	f.ask(l.all...)
 	// Backwards: who is lost on the way is replaced by one that was served.
 	for _, v := range slices.Backward(l.all) {
 		if v.job.busy {
@@ -347,9 +374,75 @@ func (f *fan) round(l *lane, until time.Time) bool {
 		if !until.IsZero() && f.now.After(until) {
 			return false
 		}
-		f.offer(v)
+		f.give(v)
 	}
 	return true
+}
+
+// goOn sends the rest to a viewer whose socket has room again, and the newest picture
+// after that, which a viewer on this computer may have to wait for.
+func (f *fan) goOn(v *viewer) {
+	f.setStuck(v, false)
+	if v.job.busy = !v.job.refused; v.job.busy {
+		f.push(v)
+	}
+	if !v.job.busy && f.byKey[v.job.key] == v {
+		f.ask(v)
+		f.give(v)
+	}
+}
+
+// due reports whether v, which is idle and wants a picture, may have enough to read.
+func (f *fan) due(v *viewer) bool {
+	return v.sock.MayLag(v.frames.Load()) && (v.job.held || v.pace.ready(f.now))
+}
+
+// ask finds out what viewers have read, of those who are due. Who is after that has read too little.
+func (f *fan) ask(all ...*viewer) {
+	for _, v := range all {
+		if !v.job.busy && f.due(v) {
+			f.inquiry.Add(v.sock)
+		}
+	}
+	if err := f.inquiry.Ask(); err != nil {
+		f.srv.log.Warn("viewers on this computer may see old pictures after a pause", "err", err)
+	}
+	for _, v := range all {
+		j := &v.job
+		if j.busy || !f.due(v) {
+			continue
+		}
+		size := j.size
+		if j.refused { // and forgotten
+			size = len(v.feed.hub.Latest().Data)
+		}
+		if v.sock.Conclude(v.frames.Load(), size) {
+			j.moved = f.now
+		}
+	}
+}
+
+// give offers the newest picture to a viewer that is idle, unless it has been asked
+// and has enough to read. What it misses by that is counted with the next one it gets.
+func (f *fan) give(v *viewer) {
+	j := &v.job
+	if f.due(v) && v.feed.hub.Latest().Seq > v.lag.seq.Load() && !v.feed.hub.Ended() {
+		if !j.held {
+			j.held, f.holding = true, true
+			v.took(v.feed.hub.Latest(), f.now)
+			f.checkLater()
+		}
+		return
+	}
+	if !j.held {
+		f.offer(v)
+		return
+	}
+	j.held = false
+	v.lag.taken.Store(0)
+	before := v.sub.Dropped()
+	f.offer(v)
+	f.unread.Add(v.sub.Dropped() - before)
 }
 
 // handle does what an event asks for.
@@ -372,26 +465,38 @@ func (f *fan) handle(e netsend.Event) {
 		}
 	}
 	if e.Writable && v.job.busy {
-		f.push(v)
+		f.goOn(v)
 	}
 }
 
-// cutStuck ends the viewers that took nothing for the timeout.
+// cutStuck ends the viewers that took nothing for the timeout; who is on this computer must
+// have read nothing either. Those held who have read enough get the newest picture.
 func (f *fan) cutStuck() {
 	f.checking = false
+	f.holding = false
 	timeout := f.srv.limits.Load().ViewerTimeout
 	f.each(func(v *viewer) {
-		if v.job.stuck && f.now.Sub(v.job.moved) >= timeout {
+		j := &v.job
+		if j.held {
+			f.ask(v)
+			f.give(v)
+		}
+		if j.stuck && f.inquiry.Progress(v.sock) {
+			j.moved = f.now
+		}
+		if (j.stuck || j.held) && f.now.Sub(j.moved) >= timeout {
+			j.busy, j.held = true, false // what it did not read is of no use any more
 			f.lose(v, errTimedOut)
 		}
+		f.holding = f.holding || j.held
 	})
 	f.checkLater()
 }
 
-// checkLater sees to it that viewers that are stuck are looked after.
+// checkLater sees to it that viewers that are stuck or held are looked after.
 func (f *fan) checkLater() {
-	if f.stuck > 0 && !f.checking {
+	if (f.stuck > 0 || f.holding) && !f.checking {
 		f.checking = true
-		f.check.Reset(max(10*time.Millisecond, min(time.Second, f.srv.limits.Load().ViewerTimeout/4)))
+		f.check.Reset(max(10*time.Millisecond, min(checkEvery, f.srv.limits.Load().ViewerTimeout/4)))
 	}
 }

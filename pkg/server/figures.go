@@ -18,7 +18,7 @@ type figures struct {
 	// has the last byte for a viewer; whole is both.
 	published, handed, whole metrics.Histogram
 	// Ended viewers and refused ones, by cause.
-	finished, left, reset, timedOut, failed          atomic.Uint64
+	finished, left, reset, timedOut, barred, failed  atomic.Uint64
 	refusedTotal, refusedHost, refusedLook, stopping atomic.Uint64
 }
 
@@ -27,6 +27,8 @@ func (f *figures) ended(err error) {
 	switch {
 	case err == nil:
 		f.finished.Add(1)
+	case errors.Is(err, errBarred):
+		f.barred.Add(1)
 	case errors.Is(err, errLeft):
 		f.left.Add(1)
 	case errors.Is(err, errTimedOut), isTimeout(err):
@@ -97,7 +99,7 @@ func (s *Server) metrics(c *fiber.Ctx) error {
 	gauge("webgear_viewers", "Viewers at the moment.", float64(sums.now))
 	count("webgear_viewers_total", "Viewers ever.", "", sums.total)
 	count("webgear_viewers_ended_total", "Viewers that ended.", "finished", s.figures.finished.Load(), "left", s.figures.left.Load(),
-		"reset", s.figures.reset.Load(), "timed_out", s.figures.timedOut.Load(), "failed", s.figures.failed.Load())
+		"reset", s.figures.reset.Load(), "timed_out", s.figures.timedOut.Load(), "access_ended", s.figures.barred.Load(), "failed", s.figures.failed.Load())
 	count("webgear_viewers_refused_total", "Viewers that were refused.", "limit", s.figures.refusedTotal.Load(),
 		"address_limit", s.figures.refusedHost.Load(), "rendition_limit", s.figures.refusedLook.Load(), "stopping", s.figures.stopping.Load())
 	count("webgear_viewer_frames_total", "Pictures sent to viewers.", "", sums.Frames)

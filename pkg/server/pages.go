@@ -47,6 +47,13 @@ type pageData struct {
 	SnapshotPath string
 	StatePath    string
 	Version      string
+	// User is who is signed in, empty where nobody has to be. Admin is set when he may
+	// change things.
+	User  string
+	Admin bool
+	// AccessPath and SignOutPath are where he goes for that.
+	AccessPath  string
+	SignOutPath string
 	// Camera is what is known about it.
 	Camera status.Camera
 	// Reference leads from a 500 page to the log.
@@ -141,6 +148,8 @@ func (s *Server) render(c *fiber.Ctx, page string, data pageData) error {
 	data.SnapshotPath = pathSnapshot
 	data.StatePath = pathState
 	data.Version = s.opts.Version
+	data.AccessPath, data.SignOutPath = pathAccess, pathSignOut
+	data.User, data.Admin = signedIn(c)
 	if page == pageIndex {
 		data.Camera = s.opts.Snapshot().Camera
 	}
@@ -151,9 +160,11 @@ func (s *Server) render(c *fiber.Ctx, page string, data pageData) error {
 	}
 	c.Set(fiber.HeaderContentType, fiber.MIMETextHTMLCharsetUTF8)
 	c.Set(fiber.HeaderCacheControl, "no-cache")
-	c.Set(fiber.HeaderXContentTypeOptions, "nosniff")
-	c.Set(fiber.HeaderReferrerPolicy, "same-origin")
-	c.Set(fiber.HeaderContentSecurityPolicy, contentPolicy)
+	if s.opts.Guard == nil { // it has set more than these
+		c.Set(fiber.HeaderXContentTypeOptions, "nosniff")
+		c.Set(fiber.HeaderReferrerPolicy, "same-origin")
+		c.Set(fiber.HeaderContentSecurityPolicy, contentPolicy)
+	}
 	return c.Send(body)
 }
 

@@ -66,7 +66,7 @@ func start(tb testing.TB, o Options) *rig {
 	return startOn(tb, ln, o)
 }
 
-func startOn(tb testing.TB, ln net.Listener, o Options) *rig {
+func startOn(tb testing.TB, ln net.Listener, o Options, before ...func(*Server)) *rig {
 	tb.Helper()
 	r := &rig{hub: fanout.New(), addr: ln.Addr().String(), log: &logBuffer{}}
 	o.Hub = r.hub
@@ -74,6 +74,9 @@ func startOn(tb testing.TB, ln net.Listener, o Options) *rig {
 	var err error
 	if r.Server, err = New(o); err != nil {
 		tb.Fatal(err)
+	}
+	for _, do := range before {
+		do(r.Server)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/gofiber/fiber/v2"
@@ -32,10 +33,7 @@ var (
 
 // video answers GET with the stream and HEAD with what would come before it.
 func (s *Server) video(ctx context.Context, c *fiber.Ctx) error {
-	var extra []mjpeg.Field
-	if s.opts.AllowOrigin != "" && c.GetRespHeader(fiber.HeaderAccessControlAllowOrigin) == "" {
-		extra = []mjpeg.Field{{Name: fiber.HeaderAccessControlAllowOrigin, Value: s.opts.AllowOrigin}}
-	}
+	extra := s.crossOrigin(c)
 	if c.Method() == fiber.MethodHead {
 		for _, f := range append(extra, mjpeg.Fields()...) {
 			c.Set(f.Name, f.Value)
@@ -61,7 +59,14 @@ func (s *Server) video(ctx context.Context, c *fiber.Ctx) error {
 			s.releaseFeed(feed)
 		}
 	}()
-	host := c.Context().RemoteIP().String()
+	host, from := c.Context().RemoteIP().String(), address(c.Context().RemoteAddr())
+	visit := visitOf(c)
+	if visit == nil { // the application is not ours
+		visit = &visitor{srv: s}
+	}
+	if client := visit.decision.Client; client.IsValid() && client.String() != host {
+		host, from = client.String(), client.String() // there is a proxy in between
+	}
 	limits := s.limits.Load()
 	switch s.viewers.admit(host, limits.MaxViewers, limits.MaxViewersPerAddress) {
 	case refusedStopping:
@@ -79,7 +84,7 @@ func (s *Server) video(ctx context.Context, c *fiber.Ctx) error {
 	// middleware put into the response, such as CORS headers, goes out with ours.
 	extra = append(extra, ownFields(c, extra)...)
 	v := &viewer{
-		address:   address(c.Context().RemoteAddr()),
+		address:   from,
 		userAgent: shorten(strings.Clone(c.Get(fiber.HeaderUserAgent)), 200),
 		since:     time.Now(),
 		head:      mjpeg.AppendHead(nil, c.Context().Request.Header.IsHTTP11(), extra...),
@@ -97,12 +102,26 @@ func (s *Server) video(ctx context.Context, c *fiber.Ctx) error {
 	case noAdvance:
 	}
 	watching = true
+	if guard := guardOf(c); guard != nil {
+		v.who = visit.decision.Principal
+		v.watch = guard.Watch(v.who)
+	}
+	visit.srv.conns.expect(c.Context().Conn(), func() {
+		if v.watch != nil {
+			v.watch.Release()
+		}
+		s.releaseFeed(feed)
+		s.viewers.release(host)
+	})
 	c.Context().HijackSetNoResponse(true)
 	c.Context().Hijack(func(conn net.Conn) {
 		// Below fasthttp's wrapper is the connection itself.
 		if w, ok := conn.(interface{ UnsafeConn() net.Conn }); ok {
 			conn = w.UnsafeConn()
 		}
+		visit.srv.conns.arrived(conn)
+		v.letGo = hold(conn)
+		conn = bareConn(conn)
 		s.subscribe(ctx, v)
 		if s.fan != nil && s.fan.take(v, conn) {
 			return // with its memory: fasthttp keeps 12 KiB per request that is being handled
@@ -127,6 +146,10 @@ func (s *Server) subscribe(ctx context.Context, v *viewer) {
 // unsubscribe undoes subscribe, and gives up the feed.
 func (s *Server) unsubscribe(v *viewer) {
 	v.sub.Close()
+	v.letGo()
+	if v.watch != nil {
+		v.watch.Release()
+	}
 	if r := v.feed.rendition; r != nil {
 		r.leave(v)
 	}
@@ -170,14 +193,17 @@ func (s *Server) serveViewer(ctx context.Context, v *viewer) {
 	s.log.Debug("viewer connected", "viewer", v.id, "address", v.address, "user_agent", v.userAgent)
 
 	ctx, cancel := context.WithCancelCause(ctx)
-	watching := make(chan struct{})
-	go func() {
-		defer close(watching)
-		cancel(awaitEnd(v.conn))
-	}()
-	err := s.send(ctx, v)
+	out := &output{conn: v.conn, timeout: s.limits.Load().ViewerTimeout}
+	var watching sync.WaitGroup
+	watching.Go(func() { cancel(awaitEnd(v.conn)) })
+	watching.Go(func() { awaitBar(ctx, v, out, cancel) })
+	err := s.send(ctx, v, out)
+	if v.barred() {
+		err = errBarred
+	}
 	_ = v.conn.Close() // wakes awaitEnd; err says more than its error
-	<-watching
+	cancel(err)        // wakes awaitBar
+	watching.Wait()
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		err = errTimedOut
 	}
@@ -211,8 +237,7 @@ func awaitEnd(conn net.Conn) error {
 
 // send writes the head and then every picture the viewer has time for. It
 // returns nil after the final one.
-func (s *Server) send(ctx context.Context, v *viewer) error {
-	out := &output{conn: v.conn, timeout: s.limits.Load().ViewerTimeout}
+func (s *Server) send(ctx context.Context, v *viewer, out *output) error {
 	head := v.head
 	if v.feed.rendition != nil || v.feed.hub.Latest() == nil {
 		// The camera may take a while: let the client know that it is right here.
@@ -226,6 +251,12 @@ func (s *Server) send(ctx context.Context, v *viewer) error {
 	var pieces [][]byte
 	for {
 		frame, final, err := s.await(ctx, v)
+		if v.barred() {
+			if head == nil && v.canClose() {
+				_, _ = out.write(time.Now(), []byte(closing)) // if it can be sent
+			}
+			return errBarred
+		}
 		if err != nil {
 			if errors.Is(err, fanout.ErrClosed) {
 				return nil
@@ -316,6 +347,9 @@ type output struct {
 	timeout time.Duration
 	joined  []byte
 	fitted  int // bytes that the kernel's buffer was sized for
+
+	mu   sync.Mutex
+	last time.Time // guarded by mu; when all writes have to be over, if not zero
 }
 
 // minSendBuffer is the least the kernel may hold for a viewer, in bytes, as for
@@ -331,8 +365,8 @@ func (o *output) fit(size int) {
 	}
 	o.fitted = size + size/4
 	conn := o.conn
-	if w, ok := conn.(interface{ NetConn() net.Conn }); ok { // as tls.Conn has it
-		conn = w.NetConn()
+	for below := inner(conn); below != nil; below = inner(conn) { // as tls.Conn has it
+		conn = below
 	}
 	if s, ok := conn.(interface{ SetWriteBuffer(bytes int) error }); ok {
 		_ = s.SetWriteBuffer(max(o.fitted, minSendBuffer) / 2) // best effort: the kernel's own size works, with more delay
@@ -342,7 +376,7 @@ func (o *output) fit(size int) {
 // write sends all pieces with one call; TLS and the like would make a packet of
 // every piece. It gives up when that takes longer than the timeout.
 func (o *output) write(now time.Time, pieces ...[]byte) (int, error) {
-	if err := o.conn.SetWriteDeadline(now.Add(o.timeout)); err != nil {
+	if err := o.deadline(now.Add(o.timeout)); err != nil {
 		return 0, err
 	}
 	o.joined = o.joined[:0]

@@ -6,7 +6,7 @@
 // camera does, and when the stream ends, is decided by whoever owns the hub.
 //
 // [Server.Run] owns every goroutine: the sender of all viewers with a bare socket
-// and the one that watches their connections; two for every other viewer, such
+// and the one that watches their connections; three for every other viewer, such
 // as over TLS; one for every rendition that is watched; and those of the HTTP
 // library. All methods may be called from any
 // goroutine.
@@ -28,6 +28,7 @@ import (
 	"github.com/gofiber/fiber/v2"
 	"github.com/valyala/fasthttp"
 
+	"github.com/webgear-pi/webgear/pkg/auth"
 	"github.com/webgear-pi/webgear/pkg/fanout"
 	"github.com/webgear-pi/webgear/pkg/status"
 	"github.com/webgear-pi/webgear/web"
@@ -44,14 +45,15 @@ const (
 )
 
 // Limits of a request. Chosen: a browser's request has 1 to 4 KiB of header,
-// cookies of other programs on the same host included, and none of ours has a
-// body.
+// cookies of other programs on the same host included, and bodies of ours are
+// forms. readTimeout is for all of a request, from the first byte or from when the
+// connection was made.
 const (
-	maxHeaderBytes = 8 << 10
+	maxHeaderBytes = 16 << 10
 	maxBodyBytes   = 64 << 10
 	readTimeout    = 10 * time.Second
 	writeTimeout   = 15 * time.Second
-	idleTimeout    = 60 * time.Second
+	idleTimeout    = 30 * time.Second
 )
 
 // Shutdown takes at most graceTime for those who read, and forceTime more for
@@ -85,6 +87,13 @@ type Options struct {
 	// and the snapshot; "" means "*", which programs such as Mainsail need to
 	// read the pictures from a page of their own, "-" means no such header.
 	AllowOrigin string
+	// Guard decides who may do what, and takes the place of AllowOrigin. nil lets
+	// everybody do everything, for programs that see to it themselves. Who makes it
+	// also runs it: Guard.Run.
+	Guard *auth.Guard
+	// RedirectHTTPS, if not 0, is the port to which requests for pages are sent that
+	// came unencrypted through a listener that others can reach.
+	RedirectHTTPS int
 	// MaxRenditions bounds how many different wishes for ?quality= and ?width= are
 	// met at the same time; 0 means 4. Who wants one more gets 503.
 	MaxRenditions int
@@ -119,6 +128,16 @@ type Server struct {
 	renditions *renditions
 	// conns are the connections that fasthttp holds.
 	conns connections
+	// ui are the pages of access control, nil without a guard; shown is what they
+	// show once.
+	ui    *ui
+	shown onceShown
+	// mounted are the paths of streams of other servers. Fixed before Run.
+	mounted map[string]bool
+	// Set by Run, before anybody can ask: what the listener is worth, and the
+	// context that ends with the server.
+	trust   auth.Trust
+	running context.Context //nolint:containedctx // middleware that comes before Run needs it
 }
 
 // New returns a server with o. It fails when o makes no sense.
@@ -144,6 +163,17 @@ func New(o Options) (*Server, error) {
 	case "-":
 		o.AllowOrigin = ""
 	}
+	if o.Guard != nil {
+		o.AllowOrigin = ""
+		for _, p := range accessPaths {
+			if isBelow(o.VideoPath, p) {
+				return nil, fmt.Errorf("video path %q: %s has its own meaning", o.VideoPath, p)
+			}
+		}
+	}
+	if o.RedirectHTTPS < 0 || o.RedirectHTTPS > 65535 {
+		return nil, fmt.Errorf("http server: port %d for HTTPS: use 1 to 65535", o.RedirectHTTPS)
+	}
 	if strings.ContainsAny(o.AllowOrigin, "\r\n\x00") {
 		return nil, fmt.Errorf("http server: allowed origin %q: not a header value", o.AllowOrigin)
 	}
@@ -156,7 +186,16 @@ func New(o Options) (*Server, error) {
 	if o.Assets == nil {
 		o.Assets = web.Data()
 	}
-	s := &Server{opts: o, log: o.Logger, pages: newPages(o.Assets, o.Logger), startedAt: time.Now(), original: feed{hub: o.Hub}}
+	s := &Server{
+		opts: o, log: o.Logger, pages: newPages(o.Assets, o.Logger), startedAt: time.Now(), original: feed{hub: o.Hub},
+		running: context.Background(),
+	}
+	if o.Guard != nil {
+		var err error
+		if s.ui, err = newUI(web.UI()); err != nil {
+			return nil, fmt.Errorf("http server: %w", err)
+		}
+	}
 	s.limits.Store(&o.Limits)
 	s.renditions = newRenditions(o, func(f *feed) {
 		if s.fan != nil {
@@ -213,6 +252,12 @@ func (s *Server) Run(ctx context.Context, ln net.Listener) error {
 	} else {
 		s.fan = fan
 		sending.Go(func() { fan.run(viewersCtx) })
+	}
+	s.running = ctx
+	if t, ok := ln.(interface{ Trust() auth.Trust }); ok {
+		s.trust = t.Trust()
+	} else {
+		s.trust = auth.TrustOf(ln.Addr())
 	}
 	s.addRoutes(ctx, viewersCtx)
 	ln = &onceListener{Listener: ln}
@@ -282,9 +327,12 @@ func (s *Server) newApp() *fiber.App {
 		WriteTimeout:          writeTimeout,
 		IdleTimeout:           idleTimeout,
 		ErrorHandler:          s.handleError,
+		// A form with files would be written to the disk before anybody was asked.
+		DisablePreParseMultipartForm: true,
 	})
 	app.Server().ConnState = s.conns.track
-	app.Use(s.catchPanics)
+	app.Server().Handler = s.knownMethods(app.Server().Handler)
+	app.Use(s.catchPanics, s.enter)
 	return app
 }
 
@@ -299,6 +347,7 @@ func (s *Server) addRoutes(ctx, viewersCtx context.Context) {
 	s.app.Get(pathState, s.state)
 	s.app.Get(pathHealth, s.health)
 	s.app.Get(pathMetrics, s.metrics)
+	s.addAccess()
 	s.addAliases(ctx, viewersCtx)
 	if !s.opts.SkipPages {
 		s.app.Get(pathPage, s.page)
@@ -317,7 +366,7 @@ func (s *Server) addAliases(ctx, viewersCtx context.Context) {
 	s.app.Get("/snapshot.jpg", snapshot)
 	for _, p := range []string{pathPage, "/webcam", "/webcam/"} {
 		s.app.Get(p, func(c *fiber.Ctx) error {
-			switch action, _, _ := strings.Cut(c.Query("action"), "?"); action { // crowsnest appends "?t=…" to it
+			switch actionOf(c) {
 			case "stream":
 				return video(c)
 			case "snapshot":
@@ -353,10 +402,37 @@ func (l *onceListener) Close() error {
 type connections struct {
 	mu   sync.Mutex
 	open map[net.Conn]struct{} // guarded by mu
+	// due are connections of which a viewer is to be made; what to do if none is.
+	due map[net.Conn]func() // guarded by mu
+}
+
+// expect notes that a viewer is to be made of a connection when the request is done.
+// undo is called if fasthttp gives it up before.
+func (cs *connections) expect(c net.Conn, undo func()) {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	if cs.due == nil {
+		cs.due = map[net.Conn]func(){}
+	}
+	cs.due[c] = undo
+}
+
+// arrived notes that it was made.
+func (cs *connections) arrived(c net.Conn) {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	delete(cs.due, c)
 }
 
 // track is fasthttp's hook for changes of a connection.
 func (cs *connections) track(c net.Conn, state fasthttp.ConnState) {
+	if undo := cs.note(c, state); undo != nil {
+		undo()
+	}
+}
+
+// note does what track is for, and returns what is to be undone.
+func (cs *connections) note(c net.Conn, state fasthttp.ConnState) (undo func()) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
 	switch state {
@@ -365,10 +441,15 @@ func (cs *connections) track(c net.Conn, state fasthttp.ConnState) {
 			cs.open = map[net.Conn]struct{}{}
 		}
 		cs.open[c] = struct{}{}
-	case fasthttp.StateHijacked, fasthttp.StateClosed:
+	case fasthttp.StateHijacked:
 		delete(cs.open, c)
+	case fasthttp.StateClosed:
+		delete(cs.open, c)
+		undo = cs.due[c]
+		delete(cs.due, c)
 	case fasthttp.StateActive, fasthttp.StateIdle:
 	}
+	return undo
 }
 
 // cut lets every read and write of the open connections fail, and reports

@@ -66,9 +66,9 @@ func TestRoutesAnswerAsDocumented(t *testing.T) {
 		{"GET /state/ HTTP/1.1", 404, nil, nil},
 		{"GET /video/more HTTP/1.1", 404, nil, nil},
 		{"GET /static HTTP/1.1", 404, nil, nil},
-		{"GET / HTTP/1.1\r\nX-Long: " + strings.Repeat("x", 9000), 431, nil, nil},
-		{"POST / HTTP/1.1\r\nContent-Length: 70000", 413, nil, nil},
-		{"BREW / HTTP/1.1", 400, nil, nil},
+		{"GET / HTTP/1.1\r\nX-Long: " + strings.Repeat("x", 17000), 431, map[string]string{"Content-Type": "application/json"}, []string{`"code":"header_too_large"`, "16 KiB"}},
+		{"POST / HTTP/1.1\r\nContent-Length: 70000", 413, map[string]string{"Content-Type": "application/json"}, []string{`"code":"too_large"`, "64 KiB"}},
+		{"BREW / HTTP/1.1", 400, map[string]string{"Content-Type": "application/json"}, []string{`"code":"method"`}},
 	} {
 		t.Run(shorten(tc.request, 40), func(t *testing.T) {
 			a := raw(t, r.addr, tc.request)
@@ -98,7 +98,7 @@ func TestStateIsTheSnapshotWithTheViewers(t *testing.T) {
 		return status.Snapshot{Version: "from main", Camera: status.Camera{State: status.Offline, Cause: &c}}
 	}})
 	r.hub.Publish(picture("one"))
-	v := watch(t, r.addr, "GET /video HTTP/1.1\r\nUser-Agent: curl/8\r\n\r\n")
+	v := watch(t, r.addr, "GET /video HTTP/1.1\r\nHost: cam\r\nUser-Agent: curl/8\r\n\r\n")
 	v.next(t)
 	raw(t, r.addr, "GET /snapshot HTTP/1.1")
 	eventually(t, "the frame is counted", func() bool { return r.Stream().Viewers[0].Frames == 1 })

@@ -11,6 +11,7 @@ import (
 
 	"github.com/webgear-pi/webgear/device"
 	"github.com/webgear-pi/webgear/device/netsend"
+	"github.com/webgear-pi/webgear/pkg/auth"
 	"github.com/webgear-pi/webgear/pkg/fanout"
 	"github.com/webgear-pi/webgear/pkg/mjpeg"
 	"github.com/webgear-pi/webgear/pkg/status"
@@ -32,6 +33,9 @@ type viewer struct {
 	ahead     *mjpeg.Ahead // part headers are sent in advance, with a length; its sender's own, or nil
 	pace      pace         // its sender's own
 	sub       *fanout.Subscriber
+	who       auth.Principal
+	watch     *auth.Watch // of who's right; nil without a guard
+	letGo     func()      // of what counts connections
 	// One of the two: a bare socket is served by the fan, any other connection
 	// by a goroutine of its own.
 	sock *netsend.Socket
@@ -55,6 +59,7 @@ func (v *viewer) counters() status.Viewer {
 func (v *viewer) status(now time.Time) status.Viewer {
 	all := v.counters()
 	all.ID, all.Address, all.Key, all.UserAgent, all.Since = v.id, v.address, v.key, v.userAgent, v.since
+	all.User, all.UserKind = v.who.Name, string(v.who.Kind)
 	all.FPS = v.rate.perSecond(now)
 	if r := v.feed.rendition; r != nil {
 		all.Rendition = r.String()

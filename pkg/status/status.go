@@ -170,10 +170,15 @@ type Viewer struct {
 	ID      uint64 `json:"id"`
 	Address string `json:"address"`
 	// Key is what the viewer calls itself, by ?key=.
-	Key       string    `json:"key,omitempty"`
-	UserAgent string    `json:"user_agent,omitempty"`
-	Since     time.Time `json:"since"`
-	Frames    uint64    `json:"frames"`
+	Key       string `json:"key,omitempty"`
+	UserAgent string `json:"user_agent,omitempty"`
+	// User is the account or token by which it was let in, UserKind how it proved
+	// that: open, session, basic, token or link.
+	User     string `json:"user,omitempty"`
+	UserKind string `json:"user_kind,omitempty"`
+
+	Since  time.Time `json:"since"`
+	Frames uint64    `json:"frames"`
 	// Dropped frames were superseded before the viewer had room for them;
 	// Skipped ones it did not want, by ?fps=.
 	Dropped uint64  `json:"dropped"`

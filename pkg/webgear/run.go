@@ -86,7 +86,7 @@ func (g *Gear) Serve(ctx context.Context, ln net.Listener) error {
 		g.provision(ctx)
 		for _, m := range g.mounts {
 			stream, end := m.gear.srv.Attach(serving)
-			g.srv.App().Get(m.path, stream)
+			g.srv.AddStream(m.path, stream)
 			wg.Go(func() { <-serving.Done(); served <- end() })
 		}
 		wg.Go(func() { served <- g.srv.Run(serving, ln) })

@@ -15,6 +15,7 @@ import (
 	"github.com/gofiber/fiber/v2"
 
 	"github.com/webgear-pi/webgear/device"
+	"github.com/webgear-pi/webgear/pkg/auth"
 	"github.com/webgear-pi/webgear/pkg/capture"
 	"github.com/webgear-pi/webgear/pkg/datafiles"
 	"github.com/webgear-pi/webgear/pkg/fanout"
@@ -74,6 +75,13 @@ type Options struct {
 	Subsampling string
 	// Limits bound what viewers may take.
 	Limits server.Limits
+
+	// Guard decides who may do what; nil lets everybody do everything. Who makes it
+	// also runs it: Guard.Run.
+	Guard *auth.Guard
+	// RedirectHTTPS, if not 0, is the port to which requests for pages are sent that
+	// came unencrypted through a listener that others can reach.
+	RedirectHTTPS int
 
 	// Address is where Run listens. Default localhost:8000.
 	Address string
@@ -152,6 +160,9 @@ func New(o Options) (*Gear, error) {
 		Assets:      o.Assets,
 		SkipPages:   o.SkipGenerateWebdata,
 		DebugErrors: o.DebugErrors,
+
+		Guard:         o.Guard,
+		RedirectHTTPS: o.RedirectHTTPS,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("webgear: %w", err)

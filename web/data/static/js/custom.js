@@ -119,6 +119,11 @@ async function look() {
       cache: "no-store",
       signal: AbortSignal.timeout(pollPatience),
     });
+    if (answer.status === 401) {
+      // The right to look has ended: signed out elsewhere, or another password.
+      location.assign(`/sign-in?next=${encodeURIComponent(location.pathname)}`);
+      return;
+    }
     if (!answer.ok) throw new Error(`state ${answer.status}`);
     const state = await answer.json();
     showState(state);
