@@ -10,13 +10,14 @@
 // Raw pictures are encoded by the first of several encoders that proves to work;
 // one that fails is replaced while viewers watch.
 //
-// Two goroutines work inside Run. The capture goroutine owns the camera: it
+// Three goroutines work inside Run. The capture goroutine owns the camera: it
 // opens it, waits in Next and publishes. The watch goroutine owns the clock: it
 // notices silence, repeats pictures, puts the camera to sleep and asks the
-// capture goroutine to open anew. What they share stands in one struct behind
-// one mutex. While a camera is open there may be more, which end before it is
-// closed: one that follows its controls, and those of encode.Parallel, which
-// publish instead of the capture goroutine when one core is too slow.
+// capture goroutine to open anew. A third one measures whether the computer has
+// time for the others. What they share stands in one struct behind one mutex.
+// While a camera is open there may be more, which end before it is closed: one
+// that follows its controls, and those of encode.Parallel, which publish instead
+// of the capture goroutine when one core is too slow.
 package capture
 
 import (
@@ -187,6 +188,7 @@ type Supervisor struct {
 	woken   time.Time
 	session session
 	duties  duties
+	heart   heart
 	rates   meter
 	// camera is the open one, nil while there is none; change is closed and
 	// forgotten when that or the state changes.
@@ -208,6 +210,12 @@ type session struct {
 	// ending is set once it was cancelled to let the camera sleep: nothing of it
 	// is shown any more.
 	ending bool
+	// driven says that the camera has a driver, which may hang. heard is when the
+	// capture goroutine gave the last sign of life, unask ends the context of its
+	// calls of Next.
+	driven bool
+	heard  time.Time
+	unask  context.CancelCauseFunc
 	// started is when Start returned, lastGood when the last valid picture came.
 	started, lastGood time.Time
 	// expected is the granted frame interval, 0 when not known.
@@ -273,10 +281,12 @@ func (s *Supervisor) Run(ctx context.Context) error {
 	defer cancel()
 	s.mu.Lock()
 	s.began = time.Now()
+	s.heart = heart{latest: s.began}
 	s.mu.Unlock()
 
 	var wg sync.WaitGroup
 	wg.Go(func() { s.watch(ctx) })
+	wg.Go(func() { s.beat(ctx) })
 	err := s.capture(ctx)
 	cancel()
 	wg.Wait()

@@ -125,12 +125,8 @@ func (s *Supervisor) stream(ctx context.Context, cam device.Camera, of uint64, r
 	}()
 	s.sessionStarted(cam.Info(), granted, w, reopen, cancel)
 	started()
-	use := func(b *device.Buffer) error { w.use(ctx, b); return nil }
 	for {
-		if err := w.ready(ctx); err != nil {
-			return false, err
-		}
-		if err := cam.Next(ctx, use); err != nil {
+		if err := w.take(ctx, s.waiting(ctx), cam); !errors.Is(err, errAsked) || ctx.Err() != nil {
 			return false, err
 		}
 	}

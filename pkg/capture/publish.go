@@ -16,7 +16,9 @@ func (s *Supervisor) arrived(b *device.Buffer) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.countGapLocked(b)
+	s.session.heard, s.duties.answered = time.Now(), 0
 	s.session.working++
+	s.worksLocked()
 }
 
 // left notes that the session ended before the picture was finished.
@@ -24,6 +26,7 @@ func (s *Supervisor) left() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.session.working--
+	s.worksLocked()
 }
 
 // good publishes a live frame.
@@ -33,6 +36,7 @@ func (s *Supervisor) good(f *device.Frame, repaired bool, sampling string) {
 	now := time.Now()
 	ss := &s.session
 	ss.working--
+	s.worksLocked()
 	if ss.ending {
 		return // viewers were told already that the camera is asleep
 	}
@@ -92,6 +96,7 @@ func (s *Supervisor) bad(err error) {
 	}
 	s.session.invalid = err
 	s.session.working--
+	s.worksLocked()
 	c := &s.st.Counters
 	switch {
 	case errors.Is(err, errFlagged):

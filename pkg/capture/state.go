@@ -14,8 +14,8 @@ func (s *Supervisor) sessionStarted(info device.Info, granted device.Format, w *
 	encoder, hardware := w.encoderName()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.session = session{active: true, cancel: cancel, started: time.Now(), reopen: reopen}
-	s.duties.opened = time.Time{} // from here on it may wait
+	s.session = session{active: true, cancel: cancel, driven: info.Bus != "", started: time.Now(), reopen: reopen}
+	s.duties.opened = 0 // from here on it may wait
 	if fps := granted.Rate.Float(); fps > 0 {
 		s.session.expected = time.Duration(float64(time.Second) / fps)
 	}
@@ -38,6 +38,10 @@ func (s *Supervisor) sessionEnded() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.session.active = false
+	if s.session.unask != nil {
+		s.session.unask(nil) // frees it
+		s.session.unask = nil
+	}
 }
 
 // widthChanged notes how many pictures are encoded at once.

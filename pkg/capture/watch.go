@@ -68,7 +68,7 @@ func (s *Supervisor) due() (show *status.Cause, wait time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now()
-	wait = min(s.noticeSilenceLocked(now), s.restLocked(now))
+	wait = min(s.noticeSilenceLocked(now), s.restLocked(now), s.askLocked(now))
 	if s.over {
 		return nil, wait
 	}

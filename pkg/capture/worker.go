@@ -116,6 +116,20 @@ func (w *worker) ready(ctx context.Context) error {
 	return w.lanes.Ready(ctx)
 }
 
+// take takes pictures from the camera until that fails, or ctx or next ends: the
+// context for the calls of Next.
+func (w *worker) take(ctx, next context.Context, cam device.Camera) error {
+	use := func(b *device.Buffer) error { w.use(ctx, b); return nil }
+	for {
+		if err := w.ready(ctx); err != nil {
+			return err
+		}
+		if err := cam.Next(next, use); err != nil {
+			return err
+		}
+	}
+}
+
 // use takes one lent buffer. A bad picture is counted, never an error: the
 // camera may recover with the next one.
 func (w *worker) use(ctx context.Context, b *device.Buffer) {
