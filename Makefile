@@ -15,12 +15,14 @@ GOFLAGS_BUILD := -trimpath -ldflags "-s -w -X main.version=$(VERSION)"
 
 GOLANGCI_LINT_VERSION := v2.15.0
 GOLANGCI_LINT := $(CACHE)/tools/golangci-lint-$(GOLANGCI_LINT_VERSION)
+GOVULNCHECK_VERSION := v1.9.0
+GOVULNCHECK := $(CACHE)/tools/govulncheck-$(GOVULNCHECK_VERSION)
 
 NEED := packaging/need.sh
 PACKAGES_BUILD := libjpeg62-turbo-dev
 PACKAGES_ARM64 := gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static
 PACKAGES_SYSTEM := curl ffmpeg strace chromium gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good \
-  gstreamer1.0-plugins-bad python3-opencv libjpeg-turbo-progs tshark
+  gstreamer1.0-plugins-bad python3-opencv libjpeg-turbo-progs tshark avahi-daemon iproute2
 PACKAGES_LINT := shellcheck
 
 SYSROOT_ARM64 := $(CACHE)/sysroot-arm64
@@ -30,7 +32,10 @@ ARM64_ENV := GOOS=linux GOARCH=arm64 CGO_ENABLED=1 CC=aarch64-linux-gnu-gcc \
 
 # Arguments for webgear run, such as make run ARGS="--source /dev/video0".
 ARGS ?=
-FUZZTIME ?= 30s
+FUZZTIME ?= 20s
+FUZZ ?= .
+SOAK_TIME ?= 2m
+SOAK_SEED ?=
 PKG ?= ./...
 
 .PHONY: help
@@ -119,12 +124,22 @@ bench-go: need-build ## Go benchmarks, in a form benchstat reads
 	go test -run '^$$' -bench . -benchmem $(PKG)
 
 .PHONY: fuzz
-fuzz: need-build ## Fuzz every parser, FUZZTIME=30s each
-	@for p in $$(grep -rl --include='*_test.go' '^func Fuzz' . | xargs -n1 dirname | sort -u); do \
-	  for f in $$(grep -hoE '^func Fuzz[A-Za-z0-9_]+' $$p/*_test.go | cut -c6-); do \
-	    echo "$$p $$f"; go test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$p; \
-	  done; \
-	done
+fuzz: need-build ## Fuzz every parser, FUZZTIME=20s each (FUZZ=REGEXP: those whose "folder Name" matches)
+	packaging/fuzz.sh $(FUZZTIME) '$(FUZZ)'
+
+.PHONY: soak
+soak: need-build ## Clients and faults at random for SOAK_TIME=2m (SOAK_SEED=N repeats a run): does anything grow?
+	go run ./packaging/soak -time $(SOAK_TIME) $(if $(SOAK_SEED),-seed $(SOAK_SEED))
+
+.PHONY: vuln
+vuln: $(GOVULNCHECK) ## Look for known faults in the modules (VULN_REQUIRED=1: fail without the list, GOVULNDB: where it is)
+	packaging/vuln.sh $(GOVULNCHECK)
+
+$(GOVULNCHECK):
+	@echo "building govulncheck $(GOVULNCHECK_VERSION), once" >&2
+	mkdir -p $(CACHE)/tools/build
+	GOBIN=$(CACHE)/tools/build go install golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK_VERSION)
+	mv $(CACHE)/tools/build/govulncheck $@
 
 ARCH ?= $(shell dpkg --print-architecture 2>/dev/null || echo arm64)
 PACKAGES_DEB_arm64 := $(PACKAGES_ARM64)
@@ -153,7 +168,7 @@ PACKAGES_IMAGE := $(PACKAGES_ARM64) mmdebstrap arch-test dosfstools mtools fdisk
 PACKAGES_TEST_IMAGE := qemu-system-arm qemu-utils
 
 .PHONY: image
-image: need-build ## Build the image for the card into bin/image; so far without webgear firstboot, see packaging/image
+image: need-build ## Build the image for the card into bin/image
 	@$(NEED) $(PACKAGES_IMAGE)
 	@packaging/sysroot.sh $(SYSROOT_ARM64) arm64
 	packaging/image/build.sh bin/image

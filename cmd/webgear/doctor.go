@@ -20,6 +20,7 @@ import (
 	"github.com/webgear-pi/webgear/device/board"
 	"github.com/webgear-pi/webgear/device/libcamera"
 	"github.com/webgear-pi/webgear/device/v4l2"
+	"github.com/webgear-pi/webgear/pkg/auth"
 	"github.com/webgear-pi/webgear/pkg/config"
 	"github.com/webgear-pi/webgear/pkg/status"
 )
@@ -111,6 +112,8 @@ func (d *doctor) examine(ctx context.Context) {
 	d.settings()
 	d.server(ctx)
 	d.record()
+	d.passwords()
+	d.certificate()
 	d.cameras(ctx)
 	d.helpers()
 	d.board()
@@ -161,6 +164,14 @@ func (d *doctor) server(ctx context.Context) {
 	}
 	address := net.JoinHostPort(host, port)
 	s, err := askState(ctx, address)
+	if errors.Is(err, errSignIn) {
+		// Who may use the control socket need not sign in.
+		if cerr := ask(ctx, filepath.Join(d.w.root, controlSocket), stateRequest, &s); cerr != nil {
+			d.say("server", good, fmt.Sprintf("answers on port %s, and wants a password", port), "use sudo webgear doctor to see more")
+			return
+		}
+		err = nil
+	}
 	if err == nil {
 		d.state = &s
 		d.say("server", good, fmt.Sprintf("answers on port %s, version %s, %d watching", port, s.Version, len(s.Stream.Viewers)), "")
@@ -184,6 +195,9 @@ func (d *doctor) server(ctx context.Context) {
 	d.say("server", problem, "no webgear runs on port "+port, "sudo systemctl start webgear; journalctl -u webgear says why it ended")
 }
 
+// errSignIn: the server does not tell its state to everybody.
+var errSignIn = errors.New("wants a password")
+
 // askState gets /state.
 func askState(ctx context.Context, address string) (s status.Snapshot, err error) {
 	ctx, cancel := context.WithTimeout(ctx, answerTime)
@@ -192,17 +206,44 @@ func askState(ctx context.Context, address string) (s status.Snapshot, err error
 	if err != nil {
 		return s, err
 	}
+	req.Header.Set("Accept", "application/json")
 	// A connection of its own: what answers may be anything.
-	resp, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(req)
+	resp, err := (&http.Client{
+		Transport:     &http.Transport{DisableKeepAlives: true},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}).Do(req)
 	if err != nil {
 		return s, err
 	}
 	defer func() { _ = resp.Body.Close() }() // was read, or is not wanted
+	if refuses(resp) {
+		return s, errSignIn
+	}
 	if resp.StatusCode != http.StatusOK {
 		return s, errors.New(resp.Status)
 	}
 	const most = 4 << 20 // a thousand viewers take some 400 KB
 	return s, json.NewDecoder(http.MaxBytesReader(nil, resp.Body, most)).Decode(&s)
+}
+
+// refuses says whether an answer is that of a webgear that wants a password, or
+// sends everybody to HTTPS.
+func refuses(resp *http.Response) bool {
+	switch resp.StatusCode {
+	case http.StatusUnauthorized, http.StatusForbidden, http.StatusServiceUnavailable, http.StatusMisdirectedRequest:
+	case http.StatusPermanentRedirect:
+		return strings.HasPrefix(resp.Header.Get("Location"), "https://")
+	default:
+		return false
+	}
+	var body struct {
+		Error struct {
+			Code auth.Code `json:"code"`
+		} `json:"error"`
+	}
+	const most = 64 << 10
+	err := json.NewDecoder(http.MaxBytesReader(nil, resp.Body, most)).Decode(&body)
+	return err == nil && slices.Contains([]auth.Code{auth.CodeSignIn, auth.CodeUnclaimed, auth.CodeStore, auth.CodeHost}, body.Error.Code)
 }
 
 // picture judges what the running server says of its camera.

@@ -11,6 +11,7 @@ import (
 	"io"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -88,6 +89,13 @@ func asJSON(v any) string {
 func (d *doctor) shownSettings() string {
 	c := d.config
 	c.Camera.Source = source.Shown(c.Camera.Source)
+	c.Access.Accounts = slices.Clone(c.Access.Accounts) // the settings themselves stay
+	for i := range c.Access.Accounts {
+		c.Access.Accounts[i].Hash = hidden
+	}
+	for _, list := range []*[]string{&c.Access.Hosts, &c.Access.Origins, &c.Access.FrameAncestors} { // names of somebody's network
+		*list = slices.Repeat([]string{hidden}, len(*list))
+	}
 	data, err := yaml.Marshal(c)
 	if err != nil {
 		return err.Error() + "\n"
@@ -119,13 +127,20 @@ func journalOf(ctx context.Context) string {
 	return string(out)
 }
 
-// redact takes out of a text what is nobody's business: passwords, the addresses
-// of network cameras and those of computers.
+// hidden stands for what is nobody's business.
+const hidden = "xxxxx"
+
+// redact takes out of a text what is nobody's business: passwords and their
+// hashes, tokens, signed links and cookies, the addresses of network cameras and
+// those of computers.
 func redact(text string) string {
 	var b strings.Builder
 	for line := range strings.Lines(text) {
 		line = source.Shown(line)
-		line = secretLine.ReplaceAllString(line, "${1}xxxxx")
+		line = headerLine.ReplaceAllString(line, "${1}${2}"+hidden)
+		line = secretLine.ReplaceAllString(line, "${1}"+hidden)
+		line = credential.ReplaceAllString(line, hidden)
+		line = signature.ReplaceAllString(line, "${1}"+hidden)
 		line = address.ReplaceAllStringFunc(line, func(s string) string {
 			if isOwn(s) {
 				return s
@@ -152,6 +167,12 @@ func isOwn(s string) bool {
 var (
 	// secretLine is a setting or a field whose name says that its value is secret.
 	secretLine = regexp.MustCompile(`(?i)(["']?[\w.-]*(?:passw|passphrase|pwd|token|secret|credential|authorization|cookie)[\w.-]*["']?\s*[:=]\s*)("[^"]*"|'[^']*'|[^\s,}]+)`)
+	// headerLine is a header field that holds credentials, with all of its value.
+	headerLine = regexp.MustCompile(`(?i)\b((?:proxy-)?authorization|(?:set-)?cookie)(["']?\s*[:=]\s*)["']?(?:basic|bearer|[^\s=;"']+=)[^"'\r\n]*`)
+	// credential is a hash of a password, a token or a session, wherever it stands.
+	credential = regexp.MustCompile(`\$argon2id\$[^\s"']*|\bwebgear_[A-Za-z0-9_-]{20,}|\b(?i:basic|bearer)\s+[A-Za-z0-9+/_=.-]{8,}`)
+	// signature is that of a link.
+	signature = regexp.MustCompile(`\b(sig=)[A-Za-z0-9_%-]+`)
 	// address is anything with a scheme and a host.
 	address = regexp.MustCompile(`[a-zA-Z][a-zA-Z0-9+.-]*://[^\s"'<>)]+`)
 	// ip is the address of a computer or of a network card: four numbers, or

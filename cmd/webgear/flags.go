@@ -18,6 +18,7 @@ import (
 type runFlags struct {
 	config      string
 	control     string
+	dataDir     string
 	c           config.Config
 	ip, port    string
 	mode        string
@@ -62,6 +63,15 @@ func newRunFlags() (*flag.FlagSet, *runFlags) {
 	fs.IntVar(&f.c.HTTP.MaxViewers, "max-viewers", 0, "at most this `number` of viewers at once; 0: no bound")
 	fs.IntVar(&f.c.HTTP.MaxViewersPerAddress, "max-viewers-per-address", 0, "at most this `number` of viewers from one address; 0: no bound")
 	fs.StringVar(&f.c.HTTP.ViewerTimeout, "viewer-timeout", d.HTTP.ViewerTimeout, "`time` after which a viewer that takes no data is cut off")
+	fs.IntVar(&f.c.HTTP.MaxConnections, "max-connections", d.HTTP.MaxConnections, "at most this `number` of connections at once to each address; 0: no bound")
+	fs.IntVar(&f.c.HTTP.MaxConnectionsPerAddress, "max-connections-per-address", 0, "at most this `number` of connections from one address; 0: no bound")
+	fs.StringVar(&f.c.HTTP.TLS, "tls", d.HTTP.TLS, "HTTPS beside HTTP: off, self-signed or files")
+	fs.StringVar(&f.c.HTTP.TLSListen, "tls-listen", d.HTTP.TLSListen, "`address` to listen on for HTTPS")
+	fs.StringVar(&f.c.HTTP.Certificate, "certificate", "", "`file` with the certificate, for --tls files")
+	fs.StringVar(&f.c.HTTP.Key, "key", "", "`file` with the key of the certificate")
+	fs.BoolVar(&f.c.HTTP.Redirect, "redirect", false, "send browsers from HTTP to HTTPS")
+	fs.StringVar(&f.c.Access.Mode, "access", d.Access.Mode, "password, or open to let in everybody who can reach this computer")
+	fs.StringVar(&f.dataDir, "data-dir", "", "`directory` of the passwords and of the certificate that is made here (default: .webgear in your home; with --service /var/lib/webgear)")
 	fs.StringVar(&f.control, "control-socket", "", "`path` of a Unix socket for webgear reload (default: control.sock in $RUNTIME_DIRECTORY, if that is set)")
 	fs.StringVar(&f.c.Log.Level, "log-level", d.Log.Level, "debug, info, warn or error")
 	fs.StringVar(&f.c.Log.Format, "log-format", d.Log.Format, "text or json")
@@ -142,11 +152,16 @@ func (f *runFlags) apply(c *config.Config) error {
 		"linger": func() { to.Linger = from.Linger }, "encoder": func() { to.Encoder = from.Encoder },
 		"codec":       func() { to.Codec = from.Codec },
 		"subsampling": func() { to.Subsampling = from.Subsampling }, "transform": func() { to.Transform = from.Transform },
-		"drop-same-frames":        func() { to.DropSameFrames = from.DropSameFrames },
-		"max-viewers":             func() { c.HTTP.MaxViewers = f.c.HTTP.MaxViewers },
-		"max-viewers-per-address": func() { c.HTTP.MaxViewersPerAddress = f.c.HTTP.MaxViewersPerAddress },
-		"viewer-timeout":          func() { c.HTTP.ViewerTimeout = f.c.HTTP.ViewerTimeout },
-		"listen":                  func() { c.HTTP.Listen = f.c.HTTP.Listen }, "log-level": func() { c.Log.Level = f.c.Log.Level },
+		"drop-same-frames":            func() { to.DropSameFrames = from.DropSameFrames },
+		"max-viewers":                 func() { c.HTTP.MaxViewers = f.c.HTTP.MaxViewers },
+		"max-viewers-per-address":     func() { c.HTTP.MaxViewersPerAddress = f.c.HTTP.MaxViewersPerAddress },
+		"viewer-timeout":              func() { c.HTTP.ViewerTimeout = f.c.HTTP.ViewerTimeout },
+		"max-connections":             func() { c.HTTP.MaxConnections = f.c.HTTP.MaxConnections },
+		"max-connections-per-address": func() { c.HTTP.MaxConnectionsPerAddress = f.c.HTTP.MaxConnectionsPerAddress },
+		"tls":                         func() { c.HTTP.TLS = f.c.HTTP.TLS }, "tls-listen": func() { c.HTTP.TLSListen = f.c.HTTP.TLSListen },
+		"certificate": func() { c.HTTP.Certificate = f.c.HTTP.Certificate }, "key": func() { c.HTTP.Key = f.c.HTTP.Key },
+		"redirect": func() { c.HTTP.Redirect = f.c.HTTP.Redirect }, "access": func() { c.Access.Mode = f.c.Access.Mode },
+		"listen": func() { c.HTTP.Listen = f.c.HTTP.Listen }, "log-level": func() { c.Log.Level = f.c.Log.Level },
 		"log-format": func() { c.Log.Format = f.c.Log.Format },
 	} {
 		if f.set[name] {
@@ -218,13 +233,16 @@ func plainSize(s string) string {
 	return s
 }
 
-// flagOf names the flag for a setting: log.level is --log-level, all others
-// have the name of their key; those that WebGear does not have, with dashes.
+// flagOf names the flag for a setting: log.level is --log-level, access.mode
+// --access, all others have the name of their key; those that WebGear does not
+// have, with dashes.
 func flagOf(key string) string {
 	section, name, _ := strings.Cut(key, ".")
 	switch {
 	case section == "log":
 		return "--log-" + name
+	case key == "access.mode":
+		return "--access"
 	case section == "http", name == "drop_same_frames":
 		name = strings.ReplaceAll(name, "_", "-")
 	}

@@ -2,64 +2,125 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/netip"
+	"os"
+	"slices"
 	"strconv"
 	"sync"
+
+	"github.com/webgear-pi/webgear/pkg/auth"
+	"github.com/webgear-pi/webgear/pkg/config"
+	"github.com/webgear-pi/webgear/pkg/gate"
 )
 
-// storedName is the socket that the manager keeps while the program restarts.
-const storedName = "webgear-http"
+// kind is one of the two ways to be reached.
+type kind struct {
+	// stored is the socket that the manager keeps while the program restarts.
+	stored string
+	// passed is the name that socket units give to theirs, FileDescriptorName=;
+	// empty is any other.
+	passed string
+}
+
+// kinds are all of them.
+func kinds() (plain, secure kind) {
+	return kind{stored: "webgear-http"}, kind{stored: "webgear-https", passed: "https"}
+}
+
+// is says whether the manager's file is one of this kind.
+func (k kind) is(name string) bool {
+	plain, secure := kinds()
+	if k == plain {
+		return name != secure.stored && name != secure.passed
+	}
+	return name == k.stored || name == k.passed
+}
 
 // errTaken: the manager listens already, and elsewhere than the settings say.
 var errTaken = errors.New("listens elsewhere")
 
-// listen finds the socket to serve: one that the manager passed on (socket
+// listen finds the sockets to serve: those that the manager passed on (socket
 // activation), the one of the run before, or a new one. explicit says that the
 // user chose the address; then it wins over none.
-func listen(ctx context.Context, address string, explicit bool, m *manager) (net.Listener, error) {
+func (k kind) listen(ctx context.Context, address string, explicit bool, m *manager) ([]net.Listener, error) {
 	var passed []net.Listener
 	var stored net.Listener
-	if m != nil {
-		for _, f := range m.files {
-			ln, err := net.FileListener(f)
-			isStored := f.Name() == storedName
-			_ = f.Close() // the listener has a copy
-			switch {
-			case err != nil && !isStored:
-				return nil, fmt.Errorf("socket %s of the service manager: %w", f.Name(), err)
-			case err != nil:
-				continue
-			case isStored && stored == nil && same(ln.Addr(), address):
-				stored = ln
-			case isStored:
-				_ = ln.Close() // the address was changed
-				m.forget(storedName)
-			default:
-				passed = append(passed, ln)
-			}
+	for _, f := range m.take(k) {
+		ln, err := net.FileListener(f)
+		isStored := f.Name() == k.stored
+		_ = f.Close() // the listener has a copy
+		switch {
+		case err != nil && !isStored:
+			closeAll(passed)
+			return nil, fmt.Errorf("socket %s of the service manager: %w", f.Name(), err)
+		case err != nil:
+			continue
+		case isStored && stored == nil && same(ln.Addr(), address):
+			stored = ln
+		case isStored:
+			_ = ln.Close() // the address was changed
+			m.forget(k.stored)
+		default:
+			passed = append(passed, ln)
 		}
-		m.files = nil
 	}
 	switch {
 	case len(passed) > 0:
 		if stored != nil {
 			_ = stored.Close()
 		}
-		m.forget(storedName)
+		m.forget(k.stored)
 		for _, ln := range passed {
 			if explicit && !same(ln.Addr(), address) {
-				_ = join(passed).Close()
+				closeAll(passed)
 				return nil, fmt.Errorf("a socket unit %w, on %s", errTaken, ln.Addr())
 			}
 		}
-		return join(passed), nil
+		return passed, nil
 	case stored != nil:
-		return stored, nil
+		return []net.Listener{stored}, nil
 	}
-	return (&net.ListenConfig{}).Listen(ctx, "tcp", address)
+	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	return []net.Listener{ln}, nil
+}
+
+// drop gives up what the manager passed on of this kind.
+func (k kind) drop(m *manager) {
+	for _, f := range m.take(k) {
+		if f.Name() == k.stored {
+			m.forget(k.stored)
+		}
+		_ = f.Close() // nobody uses it
+	}
+}
+
+// take takes the files of a kind.
+func (m *manager) take(k kind) (files []*os.File) {
+	if m == nil {
+		return nil
+	}
+	is := func(f *os.File) bool { return k.is(f.Name()) }
+	for _, f := range m.files {
+		if is(f) {
+			files = append(files, f)
+		}
+	}
+	m.files = slices.DeleteFunc(m.files, is)
+	return files
+}
+
+func closeAll(all []net.Listener) {
+	for _, ln := range all {
+		_ = ln.Close() // nobody was served
+	}
 }
 
 // same says whether a listener has the address of the settings.
@@ -78,12 +139,105 @@ func same(a net.Addr, address string) bool {
 	return err == nil && want.Unmap() == has
 }
 
+// trustOf says what those who come through a listener are worth.
+func trustOf(ln net.Listener) auth.Trust {
+	if t, ok := ln.(interface{ Trust() auth.Trust }); ok {
+		return t.Trust()
+	}
+	return auth.TrustOf(ln.Addr())
+}
+
+// leastTrust is what the least of them is worth.
+func leastTrust(all []net.Listener) auth.Trust {
+	if slices.ContainsFunc(all, func(ln net.Listener) bool { return trustOf(ln) == auth.Network }) {
+		return auth.Network
+	}
+	return auth.Local
+}
+
+// marked is a listener whose connections say what they are worth, because they
+// are joined with others that are worth less.
+type marked struct {
+	net.Listener
+	trust auth.Trust
+}
+
+func (m *marked) Trust() auth.Trust { return m.trust }
+
+func (m *marked) Accept() (net.Conn, error) {
+	conn, err := m.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	if c, ok := conn.(*gate.Conn); ok {
+		return &gatedConn{c, m.trust}, nil
+	}
+	return &markedConn{conn, m.trust}, nil
+}
+
+// gatedConn has all that one behind a gate has.
+type gatedConn struct {
+	*gate.Conn
+	trust auth.Trust
+}
+
+func (c *gatedConn) Trust() auth.Trust { return c.trust }
+
+type markedConn struct {
+	net.Conn
+	trust auth.Trust
+}
+
+func (c *markedConn) Trust() auth.Trust { return c.trust }
+
+// NetConn gives the connection itself.
+func (c *markedConn) NetConn() net.Conn { return c.Conn }
+
+// bounds are the limits of connections.
+func bounds(c config.Config, log *slog.Logger) gate.Options {
+	return gate.Options{
+		MaxConnections: c.HTTP.MaxConnections, MaxConnectionsPerAddress: c.HTTP.MaxConnectionsPerAddress,
+		Exempt: c.Access.Proxies(), Logger: log.With("component", "gate"),
+	}
+}
+
+// bound puts a gate before each listener that has addresses of clients. A Unix
+// socket has permissions instead.
+func bound(all []net.Listener, o gate.Options) []net.Listener {
+	bounded := make([]net.Listener, len(all))
+	for i, ln := range all {
+		bounded[i] = ln
+		if _, ok := ln.Addr().(*net.TCPAddr); ok {
+			bounded[i] = gate.New(ln, o)
+		}
+	}
+	return bounded
+}
+
+// assemble makes one listener of those for HTTP and those for HTTPS. It closes
+// all of them.
+func assemble(plain, secure []net.Listener, certificate *tls.Config, o gate.Options) net.Listener {
+	plain, secure = bound(plain, o), bound(secure, o)
+	least := leastTrust(slices.Concat(plain, secure))
+	for _, list := range [][]net.Listener{plain, secure} {
+		for i, ln := range list {
+			if t := trustOf(ln); t != least {
+				list[i] = &marked{ln, t}
+			}
+		}
+	}
+	for i, ln := range secure {
+		secure[i] = tls.NewListener(ln, certificate)
+	}
+	return join(slices.Concat(plain, secure), least)
+}
+
 // join makes one listener of several.
-func join(all []net.Listener) net.Listener {
+func join(all []net.Listener, least auth.Trust) net.Listener {
 	if len(all) == 1 {
 		return all[0]
 	}
-	j := &joined{all: all, accepted: make(chan acceptance), closed: make(chan struct{})}
+	j := &joined{all: all, trust: least, accepted: make(chan acceptance), closed: make(chan struct{})}
 	for _, ln := range all {
 		j.wg.Go(func() { j.accept(ln) })
 	}
@@ -94,11 +248,15 @@ func join(all []net.Listener) net.Listener {
 // waits for them.
 type joined struct {
 	all      []net.Listener
+	trust    auth.Trust
 	accepted chan acceptance
 	closed   chan struct{}
 	once     sync.Once
 	wg       sync.WaitGroup
 }
+
+// Trust is what a connection is worth that does not say more itself.
+func (j *joined) Trust() auth.Trust { return j.trust }
 
 type acceptance struct {
 	conn net.Conn

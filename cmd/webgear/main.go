@@ -22,6 +22,8 @@ import (
 	"runtime/debug"
 	"strings"
 	"syscall"
+
+	"github.com/webgear-pi/webgear/pkg/mdns"
 )
 
 // version is set by the linker.
@@ -41,16 +43,19 @@ type world struct {
 	home string
 	// root is put before /dev and /sys.
 	root           string
+	stdin          io.Reader
 	stdout, stderr io.Writer
 	// manager started us; nil when nobody did.
 	manager *manager
+	// find looks for services of the network; nil means by multicast DNS.
+	find func(ctx context.Context, o mdns.Options) ([]mdns.Instance, error)
 }
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	// After the first signal the next one kills, for a person who cannot wait.
 	context.AfterFunc(ctx, stop)
-	os.Exit(run(ctx, os.Args[1:], world{root: "/", stdout: os.Stdout, stderr: os.Stderr, manager: newManager()}))
+	os.Exit(run(ctx, os.Args[1:], world{root: "/", stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, manager: newManager()}))
 }
 
 // exitError carries an exit code with an error.
@@ -69,12 +74,20 @@ func usageError(format string, args ...any) error {
 
 const usage = `webgear turns a camera into a network camera.
 
-  webgear run        show the camera in a browser; stop with Ctrl-C
-  webgear probe      list cameras, what they can do, and which one would be chosen
-  webgear provision  make the files of the web page, for you to edit
-  webgear reload     have the running service read its settings again
-  webgear doctor     find out why something does not work, and what to do
-  webgear version    print the version
+  webgear run            show the camera in a browser; stop with Ctrl-C
+  webgear probe          list cameras, what they can do, and which one would be chosen
+  webgear provision      make the files of the web page, for you to edit
+  webgear reload         have the running service read its settings again
+  webgear doctor         find out why something does not work, and what to do
+  webgear find           list the cameras of the local network
+  webgear firstboot      apply the setup files of the memory card's boot partition
+  webgear claim          set the first password
+  webgear passwd         change a password, or make an account
+  webgear accounts       list the accounts, or remove one
+  webgear token          make, list and revoke tokens for programs
+  webgear link           make a link to the picture that needs no password for a time
+  webgear hash-password  print the hash of a password, for the settings file
+  webgear version        print the version
 
 webgear COMMAND --help lists the flags of a command.
 `
@@ -98,17 +111,10 @@ func dispatch(ctx context.Context, args []string, w world) error {
 		_, _ = fmt.Fprint(w.stderr, usage)
 		return usageError("no command given: use webgear run to show the camera")
 	}
+	if command, ok := commands()[args[0]]; ok {
+		return command(ctx, args[1:], w)
+	}
 	switch args[0] {
-	case "run":
-		return runCommand(ctx, args[1:], w)
-	case "probe":
-		return probeCommand(ctx, args[1:], w)
-	case "provision":
-		return provisionCommand(ctx, args[1:], w)
-	case "reload":
-		return reloadCommand(ctx, args[1:], w)
-	case "doctor":
-		return doctorCommand(ctx, args[1:], w)
 	case "version", "--version", "-version":
 		_, _ = fmt.Fprintf(w.stdout, "webgear %s %s/%s %s\n", buildVersion(), runtime.GOOS, runtime.GOARCH, runtime.Version())
 		return nil
@@ -116,7 +122,29 @@ func dispatch(ctx context.Context, args []string, w world) error {
 		_, _ = fmt.Fprint(w.stdout, usage)
 		return nil
 	}
-	return usageError("unknown command %q: use run, probe, provision, reload, doctor or version", args[0])
+	return usageError("unknown command %q: use %s or version", args[0], strings.Join(commandNames(), ", "))
+}
+
+// commands are those with flags of their own.
+func commands() map[string]func(context.Context, []string, world) error {
+	return map[string]func(context.Context, []string, world) error{
+		"run": runCommand, "probe": probeCommand, "provision": provisionCommand, "reload": reloadCommand, "doctor": doctorCommand,
+		"find": findCommand, "firstboot": firstbootCommand,
+		"claim": claimCommand, "passwd": passwdCommand, "accounts": accountsCommand, "token": tokenCommand, "link": linkCommand,
+		"hash-password": hashPasswordCommand,
+	}
+}
+
+// commandNames lists them as the usage does.
+func commandNames() (names []string) {
+	known := commands()
+	for line := range strings.Lines(usage) {
+		fields := strings.Fields(line)
+		if len(fields) > 1 && fields[0] == "webgear" && known[fields[1]] != nil {
+			names = append(names, fields[1])
+		}
+	}
+	return names
 }
 
 // buildVersion prefers what the linker was told over what the Go tool recorded.
@@ -136,6 +164,37 @@ func newFlagSet(command string) *flag.FlagSet { return flag.NewFlagSet(command, 
 // parseFlags parses args strictly: errors are one line that names the flag and
 // where help is; --help prints the flags to stdout.
 func parseFlags(fs *flag.FlagSet, args []string, w world, about string) error {
+	err := parseStart(fs, args, w, about)
+	if err == nil && fs.NArg() > 0 {
+		return usageError("unexpected argument %q: webgear %s takes flags only, such as --source test", fs.Arg(0), fs.Name())
+	}
+	return err
+}
+
+// parseArgs is parseFlags for a command that also takes words, up to so many of
+// them, before, between and behind the flags.
+func parseArgs(fs *flag.FlagSet, args []string, w world, about string, most int) (words []string, err error) {
+	for {
+		if err := parseStart(fs, args, w, about); err != nil {
+			return nil, err
+		}
+		if fs.NArg() == 0 {
+			break
+		}
+		if n := len(args) - fs.NArg(); n > 0 && args[n-1] == "--" { // nothing behind it is a flag
+			words = append(words, fs.Args()...)
+			break
+		}
+		words, args = append(words, fs.Arg(0)), fs.Args()[1:]
+	}
+	if len(words) > most {
+		return nil, usageError("unexpected argument %q: webgear %s --help says what it takes", words[most], fs.Name())
+	}
+	return words, nil
+}
+
+// parseStart parses the flags before the first word.
+func parseStart(fs *flag.FlagSet, args []string, w world, about string) error {
 	fs.SetOutput(io.Discard)
 	err := fs.Parse(args)
 	switch {
@@ -147,8 +206,6 @@ func parseFlags(fs *flag.FlagSet, args []string, w world, about string) error {
 	case err != nil:
 		msg := strings.Replace(err.Error(), "flag provided but not defined: -", "unknown flag --", 1)
 		return usageError("%s: webgear %s --help lists the flags", msg, fs.Name())
-	case fs.NArg() > 0:
-		return usageError("unexpected argument %q: webgear %s takes flags only, such as --source test", fs.Arg(0), fs.Name())
 	}
 	return nil
 }

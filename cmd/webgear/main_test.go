@@ -98,7 +98,7 @@ func TestBadInputGivesOneLineThatNamesTheThingAndTheRemedy(t *testing.T) {
 		want []string
 	}{
 		{"", 2, []string{"no command given", "webgear run"}},
-		{"start", 2, []string{`unknown command "start"`, "use run, probe, provision, reload, doctor or version"}},
+		{"start", 2, []string{`unknown command "start"`, "use run, probe, provision, reload, doctor, find, firstboot, claim, passwd, accounts, token, link, hash-password or version"}},
 		{"run --frobnicate", 2, []string{"unknown flag --frobnicate", "webgear run --help"}},
 		{"run test", 2, []string{`unexpected argument "test"`, "--source test"}},
 		{"run --framerate fast", 2, []string{"-framerate", "fast"}},

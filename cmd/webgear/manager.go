@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/coreos/go-systemd/v22/activation"
 	sddaemon "github.com/coreos/go-systemd/v22/daemon"
@@ -51,8 +53,16 @@ func (m *manager) stopping() { m.notify(sddaemon.SdNotifyStopping + "\nSTATUS=St
 // alive feeds the watchdog.
 func (m *manager) alive() { m.notify(sddaemon.SdNotifyWatchdog) }
 
-// status is the line that systemctl status shows.
-func (m *manager) status(line string) { m.notify("STATUS=" + line) }
+// status is the line that systemctl status shows. What a camera calls itself is in
+// it; a line end there would begin an order to the manager.
+func (m *manager) status(line string) {
+	m.notify("STATUS=" + strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return ' '
+		}
+		return r
+	}, line))
+}
 
 // reloading says that settings are read again. The time tells the manager that
 // this is the answer to its own request (Type=notify-reload).

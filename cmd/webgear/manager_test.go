@@ -12,6 +12,9 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/webgear-pi/webgear/pkg/auth"
+	"github.com/webgear-pi/webgear/pkg/gate"
 )
 
 // notes is the other end of a manager: what the program tells it.
@@ -134,9 +137,20 @@ func passed(t *testing.T, name string) (address string, f *os.File) {
 	return address, os.NewFile(uintptr(fd), name)
 }
 
+// listenPlain gets the sockets for HTTP as one.
+func listenPlain(t *testing.T, address string, explicit bool, m *manager) (net.Listener, error) {
+	t.Helper()
+	plain, _ := kinds()
+	all, err := plain.listen(t.Context(), address, explicit, m)
+	if err != nil {
+		return nil, err
+	}
+	return assemble(all, nil, nil, gate.Options{}), nil
+}
+
 func TestStoredSocketIsServedAgain(t *testing.T) {
-	address, f := passed(t, storedName)
-	ln, err := listen(t.Context(), address, true, &manager{files: []*os.File{f}})
+	address, f := passed(t, "webgear-http")
+	ln, err := listenPlain(t, address, true, &manager{files: []*os.File{f}})
 	if err != nil {
 		t.Fatal(err) // a new socket would be refused: the stored one is bound
 	}
@@ -148,9 +162,9 @@ func TestStoredSocketIsServedAgain(t *testing.T) {
 
 func TestStoredSocketOfAnotherAddressIsForgotten(t *testing.T) {
 	m, n := newNotes(t)
-	address, f := passed(t, storedName)
+	address, f := passed(t, "webgear-http")
 	m.files = []*os.File{f}
-	ln, err := listen(t.Context(), "127.0.0.1:0", true, m)
+	ln, err := listenPlain(t, "127.0.0.1:0", true, m)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -170,7 +184,7 @@ func TestStoredSocketOfAnotherAddressIsForgotten(t *testing.T) {
 func TestSocketOfAUnitIsServedUnlessTheSettingsSayOtherwise(t *testing.T) {
 	one, f := passed(t, "webgear.socket")
 	two, g := passed(t, "webgear.socket")
-	ln, err := listen(t.Context(), ":8000", false, &manager{files: []*os.File{f, g}})
+	ln, err := listenPlain(t, ":8000", false, &manager{files: []*os.File{f, g}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -194,7 +208,7 @@ func TestSocketOfAUnitIsServedUnlessTheSettingsSayOtherwise(t *testing.T) {
 	}
 
 	_, f = passed(t, "webgear.socket")
-	if _, err := listen(t.Context(), "127.0.0.1:1", true, &manager{files: []*os.File{f}}); !errors.Is(err, errTaken) {
+	if _, err := listenPlain(t, "127.0.0.1:1", true, &manager{files: []*os.File{f}}); !errors.Is(err, errTaken) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -219,5 +233,100 @@ func TestSameKnowsTheWaysToWriteAnAddress(t *testing.T) {
 		if got := same(&net.TCPAddr{IP: net.ParseIP(tt.ip), Port: 8000}, tt.address); got != tt.want {
 			t.Errorf("%s and %s: %v", tt.ip, tt.address, got)
 		}
+	}
+}
+
+func TestSocketsOfHTTPAndHTTPSAreToldApart(t *testing.T) {
+	m, n := newNotes(t)
+	plainAddress, f := passed(t, "webgear-http")
+	secureAddress, g := passed(t, "webgear-https")
+	m.files = []*os.File{g, f}
+	plain, secure := kinds()
+	for address, k := range map[string]kind{plainAddress: plain, secureAddress: secure} {
+		all, err := k.listen(t.Context(), address, true, m)
+		if err != nil || len(all) != 1 || all[0].Addr().String() != address {
+			t.Fatalf("%s: %v, %v", address, all, err)
+		}
+		closeAll(all)
+	}
+	// What nobody wants any more is given back.
+	_, f = passed(t, "webgear-https")
+	m.files = []*os.File{f}
+	secure.drop(m)
+	if text, _ := n.next(t); text != "FDSTOREREMOVE=1\nFDNAME=webgear-https" || len(m.files) != 0 {
+		t.Errorf("got %q, %v", text, m.files)
+	}
+	// Socket units name theirs.
+	address, f := passed(t, "https")
+	all, err := secure.listen(t.Context(), ":8443", false, &manager{files: []*os.File{f}})
+	if err != nil || all[0].Addr().String() != address {
+		t.Fatalf("%v, %v", all, err)
+	}
+	closeAll(all)
+}
+
+func TestJoinedListenersKeepWhatEachIsWorth(t *testing.T) {
+	open := func(address string) []net.Listener {
+		t.Helper()
+		ln, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return []net.Listener{ln}
+	}
+	for _, tt := range []struct {
+		plain, secure string
+		want          auth.Trust
+		marked        bool
+	}{
+		{"127.0.0.1:0", "127.0.0.1:0", auth.Local, false},
+		{"0.0.0.0:0", "0.0.0.0:0", auth.Network, false},
+		{"127.0.0.1:0", "0.0.0.0:0", auth.Network, true},
+	} {
+		plain, secure := open(tt.plain), open(tt.secure)
+		ln := assemble(plain, secure, nil, gate.Options{})
+		if got := trustOf(ln); got != tt.want {
+			t.Errorf("%+v: together %v", tt, got)
+		}
+		conn, err := net.Dial("tcp", plain[0].Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := ln.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, isMarked := got.(interface{ Trust() auth.Trust })
+		if isMarked != tt.marked || isMarked && m.Trust() != auth.Local {
+			t.Errorf("%+v: the connection is a %T", tt, got)
+		}
+		_, _ = conn.Close(), got.Close()
+		if err := ln.Close(); err != nil {
+			t.Errorf("%+v: %v", tt, err)
+		}
+	}
+}
+
+func TestSocketsOfBothKindsAreKept(t *testing.T) {
+	m, n := newNotes(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	code := make(chan int, 1)
+	stderr := newLockedBuffer()
+	go func() {
+		code <- run(ctx, []string{"run", "--listen", "127.0.0.1:0", "--tls", "self-signed", "--tls-listen", "127.0.0.1:0", "--source", "test:320x240"},
+			world{root: emptyRoot(t), home: t.TempDir(), stdout: stderr, stderr: stderr, manager: m})
+	}()
+	kept := map[string]bool{}
+	for _, note := range n.until(t, "READY=1") {
+		if name, ok := strings.CutPrefix(note, "FDSTORE=1\nFDNAME="); ok {
+			kept[name] = true
+		}
+	}
+	if len(kept) != 2 || !kept["webgear-http"] || !kept["webgear-https"] {
+		t.Errorf("kept %v", kept)
+	}
+	cancel()
+	if c := <-code; c != 0 {
+		t.Errorf("exit code %d:\n%s", c, stderr)
 	}
 }

@@ -31,15 +31,15 @@ func TestCopyrightNamesEveryModuleInTheProgram(t *testing.T) {
 
 func TestManualNamesEveryCommandAndItsFlagsExist(t *testing.T) {
 	text := read(t, "../../packaging/deb/webgear.1")
-	for _, m := range regexp.MustCompile(`(?m)^  webgear ([a-z]+) `).FindAllStringSubmatch(usage, -1) {
-		if !strings.Contains(text, "\n.B "+m[1]+"\n") {
+	for _, m := range regexp.MustCompile(`(?m)^  webgear ([a-z-]+) `).FindAllStringSubmatch(usage, -1) {
+		if name := strings.ReplaceAll(m[1], "-", `\-`); !strings.Contains(text, "\n.B "+name+"\n") {
 			t.Errorf("%s is missing", m[1])
 		}
 	}
 	fs, _ := newRunFlags()
 	for _, m := range regexp.MustCompile(`\\-\\-([a-z\\-]+)`).FindAllStringSubmatch(text, -1) {
 		name := strings.ReplaceAll(m[1], `\-`, "-")
-		if fs.Lookup(name) == nil && !slices.Contains([]string{"json", "report", "help"}, name) {
+		if fs.Lookup(name) == nil && !slices.Contains([]string{"json", "report", "help", "role", "life", "url", "revoke-all", "boot"}, name) {
 			t.Errorf("there is no flag --%s", name)
 		}
 	}
@@ -47,7 +47,7 @@ func TestManualNamesEveryCommandAndItsFlagsExist(t *testing.T) {
 
 func TestCompletionKnowsEveryCommand(t *testing.T) {
 	text := read(t, "../../rootfs-overlay/usr/share/bash-completion/completions/webgear")
-	for _, m := range regexp.MustCompile(`(?m)^  webgear ([a-z]+) `).FindAllStringSubmatch(usage, -1) {
+	for _, m := range regexp.MustCompile(`(?m)^  webgear ([a-z-]+) `).FindAllStringSubmatch(usage, -1) {
 		if strings.Count(text, " "+m[1]+" ") < 2 && strings.Count(text, m[1]) < 2 {
 			t.Errorf("%s is missing", m[1])
 		}

@@ -28,11 +28,12 @@ func TestSettingsOfTheReadmeAreAccepted(t *testing.T) {
 	if len(left) != 0 {
 		t.Errorf("unknown options %v", left)
 	}
-	if c.Camera.Source != config.Default().Camera.Source || c.HTTP != config.Default().HTTP || c.Log != config.Default().Log {
+	if c.Camera.Source != config.Default().Camera.Source || c.HTTP != config.Default().HTTP || c.Log != config.Default().Log ||
+		c.Access.Mode != config.Default().Access.Mode || len(c.Access.Presets())+len(c.Access.Proxies())+len(c.Access.Hosts) > 0 {
 		t.Errorf("not the defaults: %+v", c)
 	}
 	// Every setting is there, so that the list is whole.
-	for line := range strings.SplitSeq("source resolution framerate format linger controls encoder codec subsampling transform drop_same_frames max_viewers max_viewers_per_address viewer_timeout loop api camera_num stream_mode stabilize colorspace time_delay source_demuxer custom_ffmpeg listen level", " ") {
+	for line := range strings.SplitSeq("source resolution framerate format linger controls encoder codec subsampling transform drop_same_frames max_viewers max_viewers_per_address viewer_timeout loop api camera_num stream_mode stabilize colorspace time_delay source_demuxer custom_ffmpeg listen level max_connections max_connections_per_address tls tls_listen certificate key redirect mode accounts hosts origins frame_ancestors trusted_proxies claim_from", " ") {
 		if !strings.Contains(text, "  "+line+":") {
 			t.Errorf("%s is missing", line)
 		}
@@ -40,7 +41,7 @@ func TestSettingsOfTheReadmeAreAccepted(t *testing.T) {
 }
 
 func TestFlagsOfTheReadmeExist(t *testing.T) {
-	known := map[string]bool{"json": true, "report": true, "controls": true, "overwrite": true, "custom-data-location": true, "help": true, "frame": true}
+	known := map[string]bool{"json": true, "report": true, "controls": true, "overwrite": true, "custom-data-location": true, "help": true, "frame": true, "role": true, "life": true, "revoke-all": true}
 	fs, _ := newRunFlags()
 	count := 0
 	for _, m := range regexp.MustCompile("`[^`\n]*`").FindAllString(readme(t), -1) {

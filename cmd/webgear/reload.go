@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -62,8 +63,9 @@ type reloader struct {
 	// what a server takes. Neither changes anything.
 	parse   func() (config.Config, *runFlags, error)
 	options func(context.Context, config.Config, *runFlags) (webgear.Options, error)
-	// target is the server.
+	// target is the server, state says how it is.
 	target  applier
+	state   func() any
 	level   *slog.LevelVar
 	manager *manager
 	log     *slog.Logger
@@ -143,8 +145,13 @@ const (
 	reloadTime  = 30 * time.Second
 )
 
-// controlRequest is the line that asks for a reload.
-const controlRequest = "reload\n"
+// Lines that ask for something.
+const (
+	controlRequest = "reload\n"
+	stateRequest   = "state\n"
+	// maxRequest bounds a line, in bytes.
+	maxRequest = 16
+)
 
 // listenControl makes the socket for webgear reload. Its user and group may use
 // it, and root.
@@ -186,46 +193,63 @@ func (r *reloader) serveControl(ctx context.Context, ln net.Listener) {
 func (r *reloader) answer(ctx context.Context, conn net.Conn) {
 	defer func() { _ = conn.Close() }() // the answer was written or cannot be
 	defer context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Now()) })()
-	_ = conn.SetDeadline(time.Now().Add(controlTime)) // a socket of the kernel's own has deadlines
-	request := make([]byte, len(controlRequest))
-	if _, err := io.ReadFull(conn, request); err != nil || string(request) != controlRequest {
+	_ = conn.SetDeadline(time.Now().Add(controlTime))                                // a socket of the kernel's own has deadlines
+	request, _ := bufio.NewReader(io.LimitReader(conn, maxRequest)).ReadString('\n') // half a line is no request
+	var reply any
+	switch {
+	case request == controlRequest:
+		reply = r.reload(ctx)
+	case request == stateRequest && r.state != nil:
+		reply = r.state()
+	default:
 		return
 	}
-	reply := r.reload(ctx)
 	_ = conn.SetDeadline(time.Now().Add(controlTime))
 	_ = json.NewEncoder(conn).Encode(reply) // who does not wait does not want it
 }
 
+// controlSocket is that of the service.
+const controlSocket = "/run/webgear/control.sock"
+
 // reloadCommand is webgear reload.
 func reloadCommand(ctx context.Context, args []string, w world) error {
 	fs := newFlagSet("reload")
-	path := fs.String("control-socket", "/run/webgear/control.sock", "`path` of the socket of the program that is to reload")
+	path := fs.String("control-socket", controlSocket, "`path` of the socket of the program that is to reload")
 	about := "webgear reload has the running service read its settings again. All are checked first; with a mistake, the old ones stay."
 	if err := parseFlags(fs, args, w, about); err != nil {
 		return err
 	}
-	conn, err := (&net.Dialer{Timeout: controlTime}).DialContext(ctx, "unix", *path)
+	var o outcome
+	if err := ask(ctx, *path, controlRequest, &o); err != nil {
+		return err
+	}
+	if o.Error != "" {
+		return &exitError{o.Code, fmt.Errorf("not reloaded, the old settings stay: %s", o.Error)}
+	}
+	o.print(w.stdout)
+	return nil
+}
+
+// ask sends a request to the program behind a control socket and reads its
+// answer.
+func ask(ctx context.Context, path, request string, answer any) error {
+	conn, err := (&net.Dialer{Timeout: controlTime}).DialContext(ctx, "unix", path)
 	if err != nil {
 		remedy := "is the service running? sudo systemctl start webgear"
 		if errors.Is(err, os.ErrPermission) {
-			remedy = "use sudo webgear reload"
+			remedy = "use sudo"
 		}
-		return fmt.Errorf("control socket %s: %w: %s", *path, rootCause(err), remedy)
+		return fmt.Errorf("control socket %s: %w: %s", path, rootCause(err), remedy)
 	}
 	defer func() { _ = conn.Close() }() // everything was read
 	defer context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Now()) })()
 	_ = conn.SetDeadline(time.Now().Add(reloadTime)) // a socket of the kernel's own has deadlines
-	var o outcome
-	_, err = io.WriteString(conn, controlRequest)
+	_, err = io.WriteString(conn, request)
 	if err == nil {
-		err = json.NewDecoder(conn).Decode(&o)
+		err = json.NewDecoder(conn).Decode(answer)
 	}
-	switch {
-	case err != nil:
-		return fmt.Errorf("control socket %s: the service did not answer: %w", *path, err)
-	case o.Error != "":
-		return &exitError{o.Code, fmt.Errorf("not reloaded, the old settings stay: %s", o.Error)}
+	if err != nil {
+		return fmt.Errorf("control socket %s: the service did not answer: %w", path, err)
 	}
-	o.print(w.stdout)
 	return nil
 }

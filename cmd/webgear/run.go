@@ -19,6 +19,7 @@ import (
 	"github.com/webgear-pi/webgear/device/m2m"
 	"github.com/webgear-pi/webgear/device/source"
 	"github.com/webgear-pi/webgear/device/v4l2"
+	"github.com/webgear-pi/webgear/pkg/auth"
 	"github.com/webgear-pi/webgear/pkg/config"
 	"github.com/webgear-pi/webgear/pkg/encode"
 	"github.com/webgear-pi/webgear/pkg/server"
@@ -42,14 +43,16 @@ func runCommand(ctx context.Context, args []string, w world) error {
 	if err != nil {
 		return err
 	}
-	ln, err := listenHTTP(ctx, c, flags, w)
+	d, err := openDoor(ctx, c, flags, w, log)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = ln.Close() }() // closed already, unless we fail before
-	if a, ok := ln.Addr().(*net.TCPAddr); flags.debugErrors && (!ok || !a.IP.IsLoopback()) {
-		return usageError("--debug-errors: refused on %s, which others can reach: listen on 127.0.0.1 instead", ln.Addr())
+	defer d.close()
+	if flags.debugErrors && trustOf(d.ln) == auth.Network {
+		return usageError("--debug-errors: refused on %s, which others can reach: listen on 127.0.0.1 instead", d.ln.Addr())
 	}
+	m.guard, m.redirect = d.guard, d.redirect
+	o.Guard, o.RedirectHTTPS = m.guard, m.redirect
 	g, err := webgear.New(o)
 	if err != nil {
 		text := strings.TrimPrefix(err.Error(), "webgear: ") // our own name comes first anyway
@@ -58,9 +61,7 @@ func runCommand(ctx context.Context, args []string, w world) error {
 		}
 		return usageError("--options: %s", text)
 	}
-	if err := w.manager.keep(storedName, ln); err != nil {
-		log.Warn("connections are refused while the program restarts", "err", err)
-	}
+	d.keep(w.manager, log)
 	quiet := world{stdout: io.Discard, stderr: io.Discard}
 	r := &reloader{
 		parse: func() (config.Config, *runFlags, error) { return parseRunFlags(args, quiet) },
@@ -68,6 +69,7 @@ func runCommand(ctx context.Context, args []string, w world) error {
 			o, _, err := m.options(ctx, c, f)
 			return o, err
 		},
+		state: func() any { return g.Status() },
 		level: level, manager: w.manager, log: log, running: c,
 	}
 	r.target = g
@@ -92,19 +94,8 @@ func runCommand(ctx context.Context, args []string, w world) error {
 		defer signal.Stop(hangups)
 		s.hangups = hangups
 	}
-	return s.serve(ctx, ln)
-}
-
-// listenHTTP gets the socket to serve, and explains to a person why not.
-func listenHTTP(ctx context.Context, c config.Config, flags *runFlags, w world) (net.Listener, error) {
-	ln, err := listen(ctx, c.HTTP.Listen, c.HTTP.Listen != flags.base().HTTP.Listen, w.manager)
-	switch {
-	case errors.Is(err, errTaken):
-		return nil, &exitError{exitConfig, fmt.Errorf("http.listen %s: %w: take the setting out, or use sudo systemctl disable --now webgear.socket", c.HTTP.Listen, err)}
-	case err != nil:
-		return nil, usageError("--listen %s: %w: choose another address or port, or stop the program that uses it", c.HTTP.Listen, rootCause(err))
-	}
-	return ln, nil
+	warnOfAccess(c, d.guard, d.ln, log)
+	return d.serve(ctx, g.Ready(), s.serve)
 }
 
 // maker makes of settings what a server takes.
@@ -114,6 +105,9 @@ type maker struct {
 	root    string
 	home    string
 	log     *slog.Logger
+	// guard and redirect stay the same over reloads.
+	guard    *auth.Guard
+	redirect int
 }
 
 // shortest is how long a camera stays on at least: a time of 0 means for ever to
@@ -156,6 +150,7 @@ func (m *maker) options(ctx context.Context, c config.Config, flags *runFlags) (
 			MaxViewers: c.HTTP.MaxViewers, MaxViewersPerAddress: c.HTTP.MaxViewersPerAddress, ViewerTimeout: timeout,
 		},
 		DropSame: c.Camera.DropSameFrames, Linger: max(linger, shortest), OnDemand: src.OnDemand && !always, Controls: controls,
+		Guard: m.guard, RedirectHTTPS: m.redirect,
 		Home: m.home, Service: flags.service, DebugErrors: flags.debugErrors, Version: buildVersion(), Logger: m.log,
 	}
 	if src.Hotplug {

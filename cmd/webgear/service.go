@@ -28,7 +28,7 @@ type service struct {
 	control net.Listener
 	hangups <-chan os.Signal
 	log     *slog.Logger
-	// slack is how long the source was told to wait.
+	// slack is how long the source was told to wait when the program began.
 	slack time.Duration
 	// explain tells a person why the source cannot be used.
 	explain func(*device.OpError) error
@@ -82,31 +82,34 @@ func (s *service) announce(ctx context.Context, a net.Addr) {
 }
 
 // lookEvery is how often the state of the camera is looked at for the service
-// manager.
-const lookEvery = time.Second
+// manager. Chosen: what hangs is seen soon, and it costs next to nothing.
+const lookEvery = 500 * time.Millisecond
 
 // report keeps the service manager informed: a line when the state changes, and
-// a sign of life while the capture side shows one.
+// a sign of life while the capture side shows one. When it shows none, the manager
+// is asked to start the program anew.
 func (s *service) report(ctx context.Context) {
 	t := time.NewTicker(lookEvery)
 	defer t.Stop()
-	line, healthy := "", true
-	var fed time.Time
+	line, dog := "", watchdog{period: s.manager.watchdog}
+	patience := patience{slack: s.slack}
 	for now := time.Now(); ; {
 		c := s.gear.Status().Camera
 		if text := describe(c); text != line {
 			line = text
 			s.manager.status(line)
 		}
-		is := s.gear.Alive(s.slack)
-		if is != healthy {
-			s.log.Error("sign of life of the capture side", "healthy", is, "state", c.State)
-			healthy = is
+		hung := dog.hung
+		sign := dog.look(now, s.gear.Alive(patience.at(now, s.reloader.slack)))
+		if dog.hung != hung {
+			s.log.Error("sign of life of the capture side", "healthy", hung, "state", c.State, "restart_asked_for", sign == signHelp)
 		}
-		// Four signs of life in the time that the manager waits for one.
-		if w := s.manager.watchdog; w > 0 && is && now.Sub(fed) >= w/4-lookEvery/2 {
+		switch sign {
+		case signNone:
+		case signAlive:
 			s.manager.alive()
-			fed = now
+		case signHelp:
+			s.manager.notify(noteTrigger)
 		}
 		select {
 		case <-ctx.Done():
@@ -114,6 +117,78 @@ func (s *service) report(ctx context.Context) {
 		case now = <-t.C:
 		}
 	}
+}
+
+// noteTrigger tells the manager to act as if it had not heard from us for too long
+// (systemd 243), which ends the program with a list of what hangs where.
+const noteTrigger = "WATCHDOG=trigger"
+
+// sign is what the manager's watchdog is told.
+type sign uint8
+
+const (
+	signNone sign = iota
+	signAlive
+	signHelp // from somebody who cannot help himself
+)
+
+// watchdog decides about that.
+type watchdog struct {
+	// period is how often it wants to hear from us, 0 for never.
+	period time.Duration
+	fed    time.Time
+	hung   bool
+}
+
+// look says what to tell it now.
+func (d *watchdog) look(now time.Time, alive bool) sign {
+	first := !alive && !d.hung
+	d.hung = !alive
+	switch {
+	case d.period <= 0: // nobody wants to know, so nobody wants a restart
+	case first:
+		return signHelp
+	case alive && now.Sub(d.fed) >= d.period/4-lookEvery/2: // four signs of life in the time for one
+		d.fed = now
+		return signAlive
+	}
+	return signNone
+}
+
+// patience is how long the settings tell the source to wait. They can be
+// reloaded.
+type patience struct {
+	slack time.Duration
+	// less is since when the settings say less.
+	less time.Time
+}
+
+// openingTime is more than a source may take to open that is not told to wait.
+const openingTime = 2 * time.Minute
+
+// at gives the slack that counts now. What is longer counts at once, what is
+// shorter once an opening that began before is over.
+func (p *patience) at(now time.Time, settings func() (time.Duration, bool)) time.Duration {
+	switch slack, known := settings(); {
+	case !known:
+	case slack >= p.slack:
+		p.slack, p.less = slack, time.Time{}
+	case p.less.IsZero():
+		p.less = now
+	case now.Sub(p.less) > p.slack+openingTime:
+		p.slack, p.less = slack, time.Time{}
+	}
+	return p.slack
+}
+
+// slack is that of the settings in force; known is false while they are being
+// reloaded.
+func (r *reloader) slack() (d time.Duration, known bool) {
+	if !r.mu.TryLock() {
+		return 0, false
+	}
+	defer r.mu.Unlock()
+	return slack(r.running), true
 }
 
 // hearHangups reloads the settings at each SIGHUP.

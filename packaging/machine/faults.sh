@@ -5,7 +5,7 @@
 . /root/lib.sh
 cd /root/files || exit 1
 check 'apt installs' apt-get install -y -q --no-install-recommends ./new.deb
-within 5 'picture after installing' picture
+first 5 'after installing'
 
 # changed   succeeds when another process than $p shows a picture.
 changed() { [ "$(pid)" != "$p" ] && picture; }
@@ -19,7 +19,7 @@ done
 
 say 'it does not refuse while it restarts'
 : >/tmp/refused
-(while [ ! -e /tmp/enough ]; do curl -s -o /dev/null -m 20 http://localhost:8000/state || echo "$?" >>/tmp/refused; done) &
+(while [ ! -e /tmp/enough ]; do get -o /dev/null -m 20 http://localhost:8000/state || echo "$?" >>/tmp/refused; done) &
 loop=$!
 for _ in 1 2 3 4 5; do check 'restart' systemctl restart webgear; done
 touch /tmp/enough
@@ -58,17 +58,20 @@ within 10 'picture once the port is free' picture
 
 say 'a full disk'
 systemctl stop webgear webgear-provision
+cp -a /var/lib/webgear/access.json /root/access.json
 mount -t tmpfs -o size=64k,mode=0750 tmpfs /var/lib/webgear
+cp -a /root/access.json /var/lib/webgear/access.json
 dd if=/dev/zero of=/var/lib/webgear/fill bs=1k 2>/dev/null
 chown -R webgear: /var/lib/webgear
 check 'starts all the same' systemctl start webgear
 within 10 'picture with a full disk' picture
-check 'the page that is built in' sh -c 'curl -s http://localhost:8000/ | grep -qi "<img"'
+check 'the page that is built in' bash -c 'get http://localhost:8000/ | grep -qi "<img"'
 systemctl stop webgear
 umount /var/lib/webgear
 
 say 'a read-only disk'
 mount -t tmpfs -o mode=0750,uid="$(id -u webgear)",gid="$(id -g webgear)" tmpfs /var/lib/webgear
+cp -a /root/access.json /var/lib/webgear/access.json
 mount -o remount,ro /var/lib/webgear
 check 'starts all the same' systemctl start webgear
 within 10 'picture with a read-only disk' picture

@@ -35,10 +35,31 @@ within() {
   done
   say "ok: $name, after $((($(date +%s%N) - began) / 1000000)) ms"
 }
+# get ARGUMENT...   is curl with the password that the tests chose.
+password=correct-horse-battery-staple
+get() { curl -s -u "admin:$password" "$@"; }
+export password
+export -f get
+# strangers   succeeds when who has no password is told how to set one, and gets nothing else. The page itself lets
+# nobody set one here: a container was not switched on in the last ten minutes.
+strangers() {
+  curl -s -m 5 http://localhost:8000/claim | grep -q password || return 1
+  ! curl -s -f -m 5 -o /dev/null http://localhost:8000/snapshot
+}
+claim() { echo "$password" | webgear claim; }
+# first SECONDS NAME [CMD...]   is the first minute: the page to choose a password and nothing else, then what
+# CMD wants, a picture when there is none.
+first() {
+  local limit=$1 name=$2
+  shift 2
+  within "$limit" "page to choose a password $name" strangers
+  check "a password is chosen $name" claim
+  within "$limit" "picture $name" "${@:-picture}"
+}
 # picture   succeeds when there is one on port 8000.
 picture() {
   local type
-  type=$(curl -s -f -m 5 -o /tmp/picture.jpg -w '%{content_type}' http://localhost:8000/snapshot) || return 1
+  type=$(get -f -m 5 -o /tmp/picture.jpg -w '%{content_type}' http://localhost:8000/snapshot) || return 1
   [ "$type" = image/jpeg ] && [ "$(head -c3 /tmp/picture.jpg | od -An -tx1 | tr -d ' ')" = ffd8ff ]
 }
 pid() { systemctl show -P MainPID webgear.service; }

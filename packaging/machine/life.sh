@@ -15,7 +15,7 @@ getent passwd >/root/passwd.before
 
 say install
 check 'apt installs' apt-get install -y -q --no-install-recommends ./old.deb
-within 5 'picture after installing' picture
+first 5 'after installing'
 equal 'service is active' "$(systemctl is-active webgear)" active
 equal 'service is enabled' "$(systemctl is-enabled webgear)" enabled
 equal 'socket unit is not' "$(systemctl is-enabled webgear.socket)" disabled
@@ -25,7 +25,7 @@ equal 'pages are there' "$(find /var/lib/webgear/webgear/templates /var/lib/webg
 equal 'others cannot read the settings' "$(stat -c '%U:%G %a' /etc/webgear/webgear.yaml)" 'root:webgear 640'
 equal 'status line' "$(systemctl show -P StatusText webgear | cut -c1-13)" 'Camera online'
 equal 'fields in the journal' "$(journal -u webgear WEBGEAR_EVENT=serving -o json | grep -c WEBGEAR_URL)" 1
-check 'page from anywhere' curl -s -f -o /dev/null "http://$(hostname -I 2>/dev/null | awk '{print $1}' | grep . || echo 127.0.0.1):8000/"
+check 'page from anywhere' get -f -o /dev/null "http://$(hostname -I 2>/dev/null | awk '{print $1}' | grep . || echo 127.0.0.1):8000/"
 exposure=$(systemd-analyze security webgear --no-pager | awk '/Overall exposure/ {print $(NF - 2)}' | grep -oE '[0-9.]+')
 check "exposure $exposure is at most 2.0" awk "BEGIN {exit !($exposure <= 2.0)}"
 check 'manual' man -w webgear
@@ -54,10 +54,10 @@ within 5 'SIGHUP reloads' reloads 3
 say upgrade
 echo '<h1>mine</h1>' >/var/lib/webgear/webgear/templates/index.html
 # Twenty viewers as a browser is one: who is cut off connects again.
-watching() { [ "$(curl -s http://localhost:8000/state | grep -o '"user_agent"' | wc -l)" = "$1" ]; }
+watching() { [ "$(get http://localhost:8000/state | grep -o '"user_agent"' | wc -l)" = "$1" ]; }
 viewer() {
   while [ ! -e /tmp/enough ]; do
-    curl -s -m 60 http://localhost:8000/video -o /dev/null -w '%{http_code} %{size_download} %{errormsg}\n' >>"/tmp/viewer.$1"
+    get -m 60 http://localhost:8000/video -o /dev/null -w '%{http_code} %{size_download} %{errormsg}\n' >>"/tmp/viewer.$1"
     sleep 0.1
   done
 }
@@ -70,7 +70,7 @@ within 10 'twenty viewers again' watching 20
 touch /tmp/enough
 refused 'it was restarted' [ "$p" = "$(pid)" ]
 equal 'no viewer was refused' "$(cat /tmp/viewer.* 2>/dev/null | grep -cE '^000|refused')" 0
-equal 'the page is still mine' "$(curl -s http://localhost:8000/)" '<h1>mine</h1>'
+equal 'the page is still mine' "$(get http://localhost:8000/)" '<h1>mine</h1>'
 check 'settings are still mine' grep -q 'level: debug' /etc/webgear/webgear.yaml
 systemctl restart webgear # ends the streams
 wait
@@ -92,16 +92,19 @@ check 'apt removes' apt-get remove -y -q webgear
 refused 'service is gone' systemctl is-active -q webgear
 refused 'nobody listens' curl -s -m 2 http://localhost:8000/
 check 'settings stay' test -e /etc/webgear/webgear.yaml
+check 'the password stays' test -s /var/lib/webgear/access.json
 check 'pages stay' grep -q mine /var/lib/webgear/webgear/templates/index.html
 check 'reinstall' apt-get install -y -q ./new.deb
-within 5 'picture after reinstalling' picture
-equal 'the page is mine again' "$(curl -s http://localhost:8000/)" '<h1>mine</h1>'
+within 5 'picture after reinstalling, with the same password' picture
+equal 'the page is mine again' "$(get http://localhost:8000/)" '<h1>mine</h1>'
 said=$(apt-get purge -y -q webgear 2>&1)
 check 'purge says what it keeps' grep -q '/var/lib/webgear stays' <<<"$said"
 check 'edited pages survive a purge' grep -q mine /var/lib/webgear/webgear/templates/index.html
 refused 'settings are purged' test -e /etc/webgear
+equal 'and so are passwords' "$(find /var/lib/webgear -name '*access*')" ''
 check 'install again' apt-get install -y -q ./new.deb
-equal 'and the page is still mine' "$(curl -s http://localhost:8000/)" '<h1>mine</h1>'
+first 5 'after a purge'
+equal 'and the page is still mine' "$(get http://localhost:8000/)" '<h1>mine</h1>'
 check 'defaults put back' runuser -u webgear -- webgear provision --service --overwrite
 rm -f /var/lib/webgear/webgear/templates/*.bak
 check 'purge' apt-get purge -y -q webgear

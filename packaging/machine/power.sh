@@ -27,7 +27,7 @@ wholeness() {
 if [ ! -e /root/sums ]; then
   cd /root/files || exit 1
   check 'apt installs' apt-get install -y -q --no-install-recommends ./new.deb
-  within 20 'picture' picture
+  first 20 'after installing'
   (cd "$tree" && find . -type f | while IFS= read -r f; do echo "$(sha256sum <"$f" | cut -d' ' -f1) $f"; done) >/root/sums.new
   # Keeps the pages as the failure left them, before anything is made anew.
   cat >/etc/systemd/system/witness.service <<'U'

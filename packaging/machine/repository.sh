@@ -20,7 +20,7 @@ use repo
 check 'apt reads the repository' apt-get update -q --error-on=any
 check 'indexes come by hash' grep -q by-hash/SHA256 /tmp/served
 check 'apt installs from it' apt-get install -y -q --no-install-recommends webgear
-within 5 'picture after the end of apt' picture
+first 5 'after the end of apt'
 old=$(dpkg-query -W -f '${Version}' webgear)
 
 use newer

@@ -1,6 +1,7 @@
 // Package config holds the settings: what they are, their defaults, how a file
 // is read and what is refused, and what a change of them takes. It imports
-// nothing of ours but the device contract, starts nothing and touches no file
+// nothing of ours but the device contract and package auth, whose rules on
+// names, hashes and networks it applies. It starts nothing and touches no file
 // other than the one named.
 //
 // Precedence: built-in default, then settings file, then command line.
@@ -18,6 +19,7 @@ package config
 type Config struct {
 	Camera Camera `yaml:"camera"`
 	HTTP   HTTP   `yaml:"http"`
+	Access Access `yaml:"access"`
 	Log    Log    `yaml:"log"`
 	// Options are WebGear's own options and those of its sources, by WebGear's
 	// names. As there, a key or value that cannot be used is discarded with a
@@ -94,6 +96,65 @@ type HTTP struct {
 	// ViewerTimeout is how long a viewer may take no data before it is cut
 	// off, "1s" to "1h". Default 10s.
 	ViewerTimeout string `yaml:"viewer_timeout" reload:"live"`
+	// MaxConnections bounds the connections to one listening address, whatever
+	// they are for. MaxConnectionsPerAddress bounds those of one IPv4 address or
+	// IPv6 network of 64 bits; default 0: no bound, because everybody behind one
+	// router or proxy has the same address.
+	MaxConnections           int `yaml:"max_connections" reload:"restart"`
+	MaxConnectionsPerAddress int `yaml:"max_connections_per_address" reload:"restart"`
+	// TLS says whether there is HTTPS beside HTTP: "off", "self-signed" with a
+	// certificate that is made here, or "files". Default off.
+	TLS string `yaml:"tls" reload:"restart"`
+	// TLSListen is HOST:PORT for HTTPS. Default 127.0.0.1:8443; of the system
+	// service :8443.
+	TLSListen string `yaml:"tls_listen" reload:"restart"`
+	// Certificate and Key are files in the form PEM, for TLS: files. What is in
+	// them may change at any time.
+	Certificate string `yaml:"certificate" reload:"restart"`
+	Key         string `yaml:"key" reload:"restart"`
+	// Redirect sends browsers from HTTP to HTTPS.
+	Redirect bool `yaml:"redirect" reload:"restart"`
+}
+
+// Values of HTTP.TLS.
+const (
+	TLSOff        = "off"
+	TLSSelfSigned = "self-signed"
+	TLSFiles      = "files"
+)
+
+// Access says who may look, and who may change things. What is in it counts
+// when the program starts; passwords, tokens and links are changed by commands
+// and pages, at any time.
+type Access struct {
+	// Mode is "password", or "open" to let in everybody who can reach this
+	// computer. Default password.
+	Mode string `yaml:"mode" reload:"restart"`
+	// Accounts are people with a password, beside those that webgear claim and
+	// webgear passwd make.
+	Accounts []Account `yaml:"accounts" reload:"restart"`
+	// Hosts are further names under which this computer is reached.
+	Hosts []string `yaml:"hosts" reload:"restart"`
+	// Origins are web sites whose pages may read and change things with a token.
+	Origins []string `yaml:"origins" reload:"restart"`
+	// FrameAncestors are web sites that may show the pages in a frame.
+	FrameAncestors []string `yaml:"frame_ancestors" reload:"restart"`
+	// TrustedProxies are the addresses and networks of proxies whose header fields
+	// about the client are believed.
+	TrustedProxies []string `yaml:"trusted_proxies" reload:"restart"`
+	// ClaimFrom are networks from which the first password can be set, beside
+	// private ones.
+	ClaimFrom []string `yaml:"claim_from" reload:"restart"`
+}
+
+// Account is somebody with a password.
+type Account struct {
+	// Name is 1 to 32 of a-z, 0-9 and . _ -.
+	Name string `yaml:"name"`
+	// Role is viewer or admin.
+	Role string `yaml:"role"`
+	// Hash is what webgear hash-password prints.
+	Hash string `yaml:"hash"`
 }
 
 // Log says what is logged and how.
@@ -105,11 +166,20 @@ type Log struct {
 	Format string `yaml:"format" reload:"restart"`
 }
 
+// maxConnections is the default bound. Chosen: twice the thousand viewers that
+// one camera has been shown to, and at some 20 KB each no more than a tenth of
+// the smallest board's memory.
+const maxConnections = 2048
+
 // Default returns the built-in settings.
 func Default() Config {
 	return Config{
 		Camera: Camera{Source: "auto", Linger: "60s", Encoder: "auto", Codec: "auto", Subsampling: "420"},
-		HTTP:   HTTP{Listen: "127.0.0.1:8000", ViewerTimeout: "10s"},
+		HTTP: HTTP{
+			Listen: "127.0.0.1:8000", ViewerTimeout: "10s", MaxConnections: maxConnections,
+			TLS: TLSOff, TLSListen: "127.0.0.1:8443",
+		},
+		Access: Access{Mode: "password"},
 		Log:    Log{Level: "info", Format: "text"},
 	}
 }
@@ -118,6 +188,6 @@ func Default() Config {
 // listens on all interfaces.
 func ServiceDefault() Config {
 	c := Default()
-	c.HTTP.Listen = ":8000"
+	c.HTTP.Listen, c.HTTP.TLSListen = ":8000", ":8443"
 	return c
 }

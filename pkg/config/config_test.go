@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/webgear-pi/webgear/device"
+	"github.com/webgear-pi/webgear/pkg/auth"
 )
 
 func TestDefaultIsValidAndEmptyFileMeansDefault(t *testing.T) {
@@ -73,6 +75,24 @@ func TestParseNamesLineKeyAndRemedy(t *testing.T) {
 		{"negative viewers of one", "http: {max_viewers_per_address: -1}\n", ` line 1: http.max_viewers_per_address: -1 must not be negative`},
 		{"bad timeout", "http: {viewer_timeout: 10}\n", ` line 1: http.viewer_timeout: "10" is no time span`},
 		{"short timeout", "http: {viewer_timeout: 10ms}\n", ` line 1: http.viewer_timeout: 10ms must be 1s to 1h`},
+		{"negative connections", "http: {max_connections: -1}\n", ` line 1: http.max_connections: -1 must not be negative; 0 means no bound`},
+		{"negative connections of one", "http: {max_connections_per_address: -1}\n", ` line 1: http.max_connections_per_address: -1 must not`},
+		{"bad tls", "http:\n  tls: true\n", ` line 2: http.tls: "true" is none of off, self-signed, files`},
+		{"bad tls address", "http:\n  tls_listen: here\n", ` line 2: http.tls_listen: "here" is no address: write HOST:PORT, such as 127.0.0.1:8443`},
+		{"files without certificate", "http:\n  tls: files\n", ` line 2: http.certificate: is needed with http.tls: files`},
+		{"files without key", "http:\n  tls: files\n  certificate: /x\n", ` line 2: http.key: is needed with http.tls: files`},
+		{"redirect to nowhere", "http:\n  listen: :80\n  redirect: true\n", ` line 3: http.redirect: there is no HTTPS to send browsers to: set http.tls`},
+		{"bad mode", "access: {mode: closed}\n", ` line 1: access.mode: "closed" is none of password, open`},
+		{"bad account", "access:\n  accounts:\n    - {name: Eve, role: viewer, hash: x}\n", ` line 3: access.accounts[0].name: "Eve": an account's name is 1 to 32 of`},
+		{"bad role", "access:\n  accounts:\n    - {name: eve, role: owner, hash: x}\n", ` line 3: access.accounts[0].role: "owner": a role is viewer or admin`},
+		{"bad hash", "access:\n  accounts:\n    - name: eve\n      role: viewer\n      hash: secret\n", ` line 5: access.accounts[0].hash: is no argon2id hash: make one with webgear hash-password`},
+		{"account twice", "access:\n  accounts:\n" + account("eve") + account("bob") + account("eve"), ` line 5: access.accounts[2].name: eve is there twice`},
+		{"host with port", "access:\n  hosts: [ok.example, 'x.example:80']\n", ` line 2: access.hosts[1]: "x.example:80": write a name such as`},
+		{"origin with path", "access: {origins: [https://a.example/x]}\n", ` line 1: access.origins[0]: "https://a.example/x": write origins such as`},
+		{"frame of a name", "access: {frame_ancestors: [a.example]}\n", ` line 1: access.frame_ancestors[0]: "a.example": write origins such as https://home.example:8123, or * for all`},
+		{"proxy by name", "access: {trusted_proxies: [nginx]}\n", ` line 1: access.trusted_proxies[0]: "nginx": write addresses such as 192.168.1.2`},
+		{"claim from a name", "access: {claim_from: [home]}\n", ` line 1: access.claim_from[0]: "home": write addresses such as`},
+		{"unknown key of an account", "access:\n  accounts:\n    - {name: eve, pasword: x}\n", ` line 3: unknown key "pasword"`},
 		{"two documents", "log: {}\n---\nlog: {}\n", `more than one YAML document`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -84,6 +104,43 @@ func TestParseNamesLineKeyAndRemedy(t *testing.T) {
 				t.Errorf("error has several lines: %q", err)
 			}
 		})
+	}
+}
+
+// goodHash is of the password "correct horse".
+const goodHash = "$argon2id$v=19$m=4096,t=1,p=1$c2FsdHNhbHQ$MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY"
+
+// account is an entry of access.accounts.
+func account(name string) string {
+	return "    - {name: " + name + ", role: viewer, hash: '" + goodHash + "'}\n"
+}
+
+func TestAccessIsReadAsPackageAuthTakesIt(t *testing.T) {
+	c, err := Parse([]byte("access:\n  mode: open\n  accounts:\n"+account("eve")+"  hosts: [a.example]\n  origins: ['https://h.example:8123']\n"+
+		"  frame_ancestors: ['*']\n  trusted_proxies: [127.0.0.1, '::1', 10.0.0.0/8]\n  claim_from: [100.64.0.0/10]\n"), Default())
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := c.Access.Presets()
+	if len(all) != 1 || all[0].Name != "eve" || all[0].Role != auth.Viewer || all[0].Hash != goodHash {
+		t.Errorf("accounts %+v", all)
+	}
+	if got := fmt.Sprint(c.Access.Proxies(), c.Access.Claimants()); got != "[127.0.0.1/32 ::1/128 10.0.0.0/8] [100.64.0.0/10]" {
+		t.Errorf("networks %s", got)
+	}
+}
+
+func TestErrorsNeverRepeatAHash(t *testing.T) {
+	for _, hash := range []string{"hush-hush", "$argon2id$v=19$m=1,t=1,p=1$hush-hush$hush-hush", "$2y$10$hush-hush"} {
+		for _, text := range []string{
+			"access: {accounts: [{name: eve, role: viewer, hash: '" + hash + "'}]}\n",
+			"access: {accounts: [{name: eve, role: viewer, hash: ['" + hash + "']}]}\n",
+		} {
+			_, err := Parse([]byte(text), Default())
+			if err == nil || strings.Contains(err.Error(), "hush-hush") {
+				t.Errorf("%s: %v", text, err)
+			}
+		}
 	}
 }
 

@@ -3,9 +3,7 @@ package config
 import (
 	"fmt"
 	"math"
-	"net"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -35,6 +33,9 @@ func (c Config) Validate() error {
 		return err
 	}
 	if err := c.HTTP.check(); err != nil {
+		return err
+	}
+	if err := c.Access.check(); err != nil {
 		return err
 	}
 	if err := oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error"); err != nil {
@@ -115,25 +116,6 @@ func (c *Camera) check() error {
 		return &FieldError{"camera.drop_same_frames", fmt.Sprintf("%d must be 0 to %d pictures", n, maxDropped)}
 	}
 	return nil
-}
-
-// check checks the address and the bounds.
-func (h *HTTP) check() error {
-	_, port, err := net.SplitHostPort(h.Listen)
-	if err != nil {
-		return &FieldError{"http.listen", fmt.Sprintf("%q is no address: write HOST:PORT, such as 127.0.0.1:8000, or :8000 for all interfaces", h.Listen)}
-	}
-	if n, err := strconv.Atoi(port); err != nil || n < 0 || n > 65535 {
-		return &FieldError{"http.listen", fmt.Sprintf("port %q must be a number from 0 to 65535", port)}
-	}
-	if h.MaxViewers < 0 {
-		return &FieldError{"http.max_viewers", fmt.Sprintf("%d must not be negative; 0 means no bound", h.MaxViewers)}
-	}
-	if h.MaxViewersPerAddress < 0 {
-		return &FieldError{"http.max_viewers_per_address", fmt.Sprintf("%d must not be negative; 0 means no bound", h.MaxViewersPerAddress)}
-	}
-	_, err = h.Timeout()
-	return err
 }
 
 // oneOf wants value to be one of a few words.

@@ -45,7 +45,7 @@ func TestReplacedFileIsAppliedAgain(t *testing.T) {
 	if r.get("root/root/.ssh/authorized_keys") != "" {
 		t.Error("keys are left")
 	}
-	if _, err := os.Lstat(filepath.Join(r.dir, "root", fileSSHLink)); !os.IsNotExist(err) {
+	if _, err := os.Lstat(filepath.Join(r.dir, "root", SSHLink)); !os.IsNotExist(err) {
 		t.Errorf("ssh is on: %v", err)
 	}
 }
@@ -160,7 +160,7 @@ func TestEachFileIsWholeOnTheDiskBeforeItTakesItsName(t *testing.T) {
 		t.Fatal(err)
 	}
 	var want []string
-	for _, name := range []string{fileHosts, fileHostName, Preset, fileState, SetupFile, fileState, fileReport} {
+	for _, name := range []string{fileHosts, HostNameFile, Preset, fileState, SetupFile, fileState, fileReport} {
 		want = append(want, "create "+name, "write "+name, "sync "+name, "rename "+name, "sync directory "+filepath.Dir(name))
 	}
 	if !slices.Equal(steps, want) {

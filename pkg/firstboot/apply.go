@@ -12,16 +12,23 @@ import (
 
 // Places below Root, as Debian and Raspberry Pi OS have them since bookworm.
 const (
-	fileHostName   = "etc/hostname"
 	fileHosts      = "etc/hosts"
 	fileLocalTime  = "etc/localtime"
 	fileTimeZone   = "etc/timezone"
-	fileRegulatory = "etc/modprobe.d/webgear-wifi.conf"
 	fileWiFi       = "etc/NetworkManager/system-connections/webgear-setup.nmconnection"
-	fileSSHLink    = "etc/systemd/system/multi-user.target.wants/ssh.service"
 	unitSSH        = "/usr/lib/systemd/system/ssh.service"
 	zoneInfo       = "usr/share/zoneinfo"
 	targetZoneInfo = "/usr/share/zoneinfo/"
+)
+
+// Places below Root that Activate looks at.
+const (
+	// HostNameFile holds the host name.
+	HostNameFile = "etc/hostname"
+	// RegulatoryFile names the country of Wi-Fi to the kernel.
+	RegulatoryFile = "etc/modprobe.d/webgear-wifi.conf"
+	// SSHLink is there when ssh is switched on.
+	SSHLink = "etc/systemd/system/multi-user.target.wants/ssh.service"
 )
 
 // maxSystemFile bounds the files that are read before they are changed, in
@@ -66,7 +73,7 @@ func (r *run) prepare(d *draft, strict bool) []step {
 	if d.country != "" {
 		add(Country, func() error {
 			text := "# Written by webgear from the setup file: where Wi-Fi may send on which channels.\noptions cfg80211 ieee80211_regdom=" + d.country + "\n"
-			return r.root.write(fileRegulatory, []byte(text), access{perm: permPublic})
+			return r.root.write(RegulatoryFile, []byte(text), access{perm: permPublic})
 		})
 	}
 	// A password that was written, but wrong, is not missing as well.
@@ -155,7 +162,7 @@ func (r *run) setHostName(name string) error {
 	if err := r.root.write(fileHosts, []byte(strings.Join(kept, "\n")+"\n"), access{perm: permPublic}); err != nil {
 		return err
 	}
-	return r.root.write(fileHostName, []byte(name+"\n"), access{perm: permPublic})
+	return r.root.write(HostNameFile, []byte(name+"\n"), access{perm: permPublic})
 }
 
 // setTimeZone links the zone, and names it where old programs look.
@@ -213,7 +220,7 @@ func (r *run) setSSH(keys []string) error {
 		if err := r.root.remove(r.o.AuthorizedKeys); err != nil {
 			return err
 		}
-		return r.root.remove(fileSSHLink)
+		return r.root.remove(SSHLink)
 	}
 	if err := r.root.mkdirAll(path.Dir(r.o.AuthorizedKeys), 0o700); err != nil {
 		return err
@@ -222,9 +229,9 @@ func (r *run) setSSH(keys []string) error {
 		return err
 	}
 	if len(keys) == 0 {
-		return r.root.remove(fileSSHLink)
+		return r.root.remove(SSHLink)
 	}
-	return r.root.symlink(unitSSH, fileSSHLink)
+	return r.root.symlink(unitSSH, SSHLink)
 }
 
 // Preset is the file with the password hashes for the access layer, in Data.

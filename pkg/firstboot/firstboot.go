@@ -43,11 +43,12 @@ const (
 	Country Change = "Wi-Fi country"
 	// WiFi: nmcli connection reload, when NetworkManager runs.
 	WiFi Change = "Wi-Fi"
-	// SSH: daemon-reload, then start or stop ssh.service as its link is there or not.
+	// SSH: start or stop ssh.service, as [SSHLink] is there or not.
 	SSH Change = "ssh keys"
 	// Camera: reload webgear, when it runs.
 	Camera Change = "camera"
-	// Password: the access layer takes the hashes from [Preset].
+	// Password: the access layer takes the hashes from [Preset] when it starts;
+	// restart webgear, when it runs.
 	Password Change = "password"
 )
 

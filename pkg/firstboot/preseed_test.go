@@ -58,7 +58,7 @@ func TestWizardIsHonouredAndTheRestIsNamed(t *testing.T) {
 	for file, want := range map[string]string{
 		"root/etc/hostname":              "nestbox\n",
 		"root/etc/timezone":              "Europe/London\n",
-		"root/" + fileRegulatory:         "regdom=GB\n",
+		"root/" + RegulatoryFile:         "regdom=GB\n",
 		"root/" + fileWiFi:               "ssid=71;114;195;188;195;159;101;\nhidden=false\n\n[wifi-security]\nkey-mgmt=wpa-psk\npsk=0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\n",
 		"root/root/.ssh/authorized_keys": sshKey,
 	} {

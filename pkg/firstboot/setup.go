@@ -2,11 +2,13 @@ package firstboot
 
 import (
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"net/url"
 	"regexp"
-	"strconv"
 	"strings"
+
+	"github.com/webgear-pi/webgear/pkg/auth"
 )
 
 // Problem is one mistake in a file of the boot partition. It never holds a
@@ -105,7 +107,6 @@ var (
 	namePattern    = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`) // RFC 1123 section 2.1, one label
 	zonePattern    = regexp.MustCompile(`^[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+){0,2}$`)
 	countryPattern = regexp.MustCompile(`^[A-Z]{2}$`)
-	hashPattern    = regexp.MustCompile(`^\$argon2id\$v=19\$m=(\d{1,7}),t=(\d{1,4}),p=(\d{1,3})\$[A-Za-z0-9+/]{11,86}\$[A-Za-z0-9+/]{22,171}$`)
 	keyPattern     = regexp.MustCompile(`^(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(256|384|521)|sk-ssh-ed25519@openssh\.com|sk-ecdsa-sha2-nistp256@openssh\.com) AAAA[A-Za-z0-9+/]{20,}={0,3}( [^\n]*)?$`)
 )
 
@@ -178,48 +179,25 @@ func isKey(s string) bool {
 	return len(s) == keyDigits && err == nil
 }
 
-// Lengths of a password of the pages, chosen: in bytes; the upper one only
-// bounds the work.
-const (
-	minPassword = 8
-	maxPassword = 1024
-)
-
-// Bounds of an argon2id hash, chosen so that checking a password cannot use up
-// a Pi with 512 MB: memory in KiB, rounds, lanes.
-const (
-	maxHashMemory = 128 << 10
-	maxHashRounds = 64
-	maxHashLanes  = 16
-)
-
 func isHash(s string) bool { return strings.HasPrefix(s, "$argon2id$") }
 
+// checkPassword asks the access layer, which has to take what is applied here.
 func checkPassword(s string) *mistake {
 	if isHash(s) {
-		return checkHash(s)
+		if err := auth.CheckHash(s); err != nil {
+			return &mistake{"the hash " + err.Error(), "copy all of it, from $argon2id$v=19$ on, or write the password itself"}
+		}
+		return nil
 	}
-	if len(s) < minPassword || len(s) > maxPassword {
-		return &mistake{fmt.Sprintf("the password has %d bytes", len(s)), fmt.Sprintf("use %d to %d; put it in single quotes if a part is missing", minPassword, maxPassword)}
+	if err := auth.CheckPassword(s); err != nil {
+		text := err.Error()
+		if pe, ok := errors.AsType[*auth.PasswordError](err); ok {
+			text = pe.Problem
+		}
+		return &mistake{"the password " + text, "write another one; put it in single quotes if a part is missing"}
 	}
 	if strings.HasPrefix(s, "$") && strings.Count(s, "$") >= 3 {
 		return &mistake{"this is a hash of another kind", "write the password itself, or an argon2id hash"}
-	}
-	return nil
-}
-
-func checkHash(s string) *mistake {
-	bad := &mistake{"this is no complete argon2id hash", "copy all of it, from $argon2id$v=19$ on, or write the password itself"}
-	m := hashPattern.FindStringSubmatch(s)
-	if m == nil {
-		return bad
-	}
-	var n [3]int
-	for i := range n {
-		n[i], _ = strconv.Atoi(m[i+1]) // digits only, a few
-	}
-	if n[2] < 1 || n[2] > maxHashLanes || n[1] < 1 || n[1] > maxHashRounds || n[0] < 8*n[2] || n[0] > maxHashMemory {
-		return &mistake{"the hash asks for more work than this computer can do, or for none", fmt.Sprintf("use at most m=%d, t=%d, p=%d", maxHashMemory, maxHashRounds, maxHashLanes)}
 	}
 	return nil
 }

@@ -36,13 +36,26 @@ func readSetup(text string) *draft {
 	for i, doc := range file.Docs {
 		switch {
 		case i > 0:
-			r.wrong(max(1, doc.GetToken().Position.Line), "", "a second document begins", "remove the line ---")
+			r.wrong(lineOfDocument(doc), "", "a second document begins", "remove the line ---")
 		case doc.Body != nil:
 			r.section("", doc.Body, r.top)
 		}
 	}
 	r.finish()
 	return &r.draft
+}
+
+// lineOfDocument is where a document begins. One of nothing but its line --- has
+// no body.
+func lineOfDocument(doc *ast.DocumentNode) int {
+	t := doc.Start
+	if t == nil && doc.Body != nil {
+		t = doc.Body.GetToken()
+	}
+	if t == nil || t.Position == nil {
+		return 1
+	}
+	return max(1, t.Position.Line)
 }
 
 // unreadable tells of a text that is no YAML.
