@@ -173,18 +173,34 @@ func listenControl(ctx context.Context, path string) (net.Listener, error) {
 	return ln, nil
 }
 
+// controlPause is how long a control socket that fails is left alone: without
+// descriptors, for instance, until some viewers are gone.
+const controlPause = time.Second
+
 // serveControl answers one program after the other until the listener is closed.
 func (r *reloader) serveControl(ctx context.Context, ln net.Listener) {
 	defer context.AfterFunc(ctx, func() { _ = ln.Close() })()
+	again := time.NewTicker(controlPause)
+	defer again.Stop()
+	failing := false
 	for {
 		conn, err := ln.Accept()
 		switch {
 		case errors.Is(err, net.ErrClosed):
 			return
 		case err != nil:
-			r.log.Warn("control socket failed", "err", err)
-			return
+			if !failing {
+				r.log.Warn("control socket fails, it is tried again every second", "err", err)
+			}
+			failing = true
+			select {
+			case <-again.C:
+			case <-ctx.Done():
+				return
+			}
+			continue
 		}
+		failing = false
 		r.answer(ctx, conn)
 	}
 }

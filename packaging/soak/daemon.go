@@ -69,7 +69,11 @@ func startDaemon(ctx context.Context, binary, dir, source string) (*daemon, erro
 		return nil, err
 	}
 	d.cmd = exec.CommandContext(context.WithoutCancel(ctx), binary, "run", "--service", "--config", d.settings, "--listen", ":0", "--data-dir", filepath.Join(dir, "data"))
-	d.cmd.Env = append(plainMemory(), "HOME="+dir, "PATH="+os.Getenv("PATH"))
+	env, err := serviceEnvironment()
+	if err != nil {
+		return nil, err
+	}
+	d.cmd.Env = append(env, "HOME="+dir, "PATH="+os.Getenv("PATH"))
 	d.cmd.Stderr = d.log
 	if err := d.cmd.Start(); err != nil {
 		return nil, err
@@ -120,11 +124,23 @@ func (d *daemon) restore(ctx context.Context) error {
 	}
 }
 
-// plainMemory are settings of the C library (mallopt(3)): it gives freed memory back
-// at once. It would keep some megabytes for each thread that ever encoded, which
-// looks like a leak until all of them did, and hides one from then on.
-func plainMemory() []string {
-	return []string{"MALLOC_ARENA_MAX=1", "MALLOC_MMAP_THRESHOLD_=65536", "MALLOC_TRIM_THRESHOLD_=65536"}
+// unit is the service, whose environment the program gets here too.
+const unit = "rootfs-overlay/usr/lib/systemd/system/webgear.service"
+
+// serviceEnvironment reads what the service sets, such as how the C library keeps
+// memory.
+func serviceEnvironment() ([]string, error) {
+	b, err := os.ReadFile(unit)
+	if err != nil {
+		return nil, fmt.Errorf("service unit, run this in the top folder of the tree: %w", err)
+	}
+	var set []string
+	for line := range strings.Lines(string(b)) {
+		if rest, ok := strings.CutPrefix(strings.TrimSpace(line), "Environment="); ok {
+			set = append(set, strings.Fields(rest)...)
+		}
+	}
+	return set, nil
 }
 
 // firstSource is the source of the first settings.

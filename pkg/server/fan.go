@@ -25,9 +25,8 @@ import (
 //	           socket full ▼   │
 //	                       stuck ──nothing taken for the timeout──► ended
 //
-// The socket of a viewer on the same computer takes much more than one picture. So
-// while its program has not read those that it got, it is given no other: it is held,
-// and ended like one that is stuck.
+// The socket of a viewer on this computer takes many pictures. While its program has
+// not read the last ones, it is given no other: it is held, and ended like a stuck one.
 //
 // Nobody is woken for a picture: whoever publishes it sends it too, within
 // Hub.Publish, to as many as publishTime allows. What is left over then, those who
@@ -379,8 +378,7 @@ func (f *fan) round(l *lane, until time.Time) bool {
 	return true
 }
 
-// goOn sends the rest to a viewer whose socket has room again, and the newest picture
-// after that, which a viewer on this computer may have to wait for.
+// goOn sends the rest, and the newest picture, to a viewer whose socket has room again.
 func (f *fan) goOn(v *viewer) {
 	f.setStuck(v, false)
 	if v.job.busy = !v.job.refused; v.job.busy {
@@ -397,7 +395,7 @@ func (f *fan) due(v *viewer) bool {
 	return v.sock.MayLag(v.frames.Load()) && (v.job.held || v.pace.ready(f.now))
 }
 
-// ask finds out what viewers have read, of those who are due. Who is after that has read too little.
+// ask finds out what the viewers have read who are due. Who still is has read too little.
 func (f *fan) ask(all ...*viewer) {
 	for _, v := range all {
 		if !v.job.busy && f.due(v) {
@@ -409,21 +407,18 @@ func (f *fan) ask(all ...*viewer) {
 	}
 	for _, v := range all {
 		j := &v.job
-		if j.busy || !f.due(v) {
-			continue
-		}
 		size := j.size
 		if j.refused { // and forgotten
 			size = len(v.feed.hub.Latest().Data)
 		}
-		if v.sock.Conclude(v.frames.Load(), size) {
+		if !j.busy && f.due(v) && v.sock.Conclude(v.frames.Load(), size) {
 			j.moved = f.now
 		}
 	}
 }
 
-// give offers the newest picture to a viewer that is idle, unless it has been asked
-// and has enough to read. What it misses by that is counted with the next one it gets.
+// give offers the newest picture to a viewer that is idle, unless it was asked and has
+// enough to read. What it misses by that is counted with the next one it gets.
 func (f *fan) give(v *viewer) {
 	j := &v.job
 	if f.due(v) && v.feed.hub.Latest().Seq > v.lag.seq.Load() && !v.feed.hub.Ended() {

@@ -25,7 +25,7 @@ func (f *fan) offer(v *viewer) {
 		return
 	}
 	if frame == nil {
-		v.want(v.pace.next())
+		v.want(v.nextMoment())
 		return
 	}
 	v.want(never)

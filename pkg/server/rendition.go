@@ -134,7 +134,7 @@ func (r *rendition) wanted(now time.Time) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for v := range r.viewers {
-		if v.wants.Load() <= now.UnixNano() {
+		if v.wants.Load() <= v.moment(now) {
 			return true
 		}
 	}

@@ -300,7 +300,7 @@ func (s *Server) await(ctx context.Context, v *viewer) (*device.Frame, bool, err
 			v.pace.took(now)
 			return frame, final, err
 		}
-		v.want(v.pace.next())
+		v.want(v.nextMoment())
 		select {
 		case <-changed:
 		case <-ctx.Done():

@@ -46,7 +46,7 @@ type viewer struct {
 	bytes  atomic.Uint64
 	rate   rate
 	lag    lag
-	// wants is from when on it takes pictures of a rendition, in Unix nanoseconds.
+	// wants is from when on it takes pictures of a rendition, in nanoseconds since it came.
 	wants atomic.Int64
 }
 
@@ -72,8 +72,20 @@ func (v *viewer) status(now time.Time) status.Viewer {
 // lag is how far a viewer is behind. One goroutine writes, any may read.
 type lag struct {
 	last  atomic.Int64  // from publication to the last byte handed over, of the last picture, in nanoseconds
-	taken atomic.Int64  // when the picture in progress was published, in Unix nanoseconds; 0 when there is none
+	taken atomic.Int64  // when the picture in progress was published, in nanoseconds since the viewer came; 0 when there is none
 	seq   atomic.Uint64 // of the last picture that was handed over
+}
+
+// moment is a time as nanoseconds since v came. Unlike those of the time of day
+// they do not jump when somebody sets the clock.
+func (v *viewer) moment(t time.Time) int64 { return int64(t.Sub(v.since)) }
+
+// nextMoment is from when on v takes another picture.
+func (v *viewer) nextMoment() int64 {
+	if next := v.pace.next(); !next.IsZero() {
+		return v.moment(next)
+	}
+	return 0
 }
 
 // took notes that a picture is being sent.
@@ -82,12 +94,12 @@ func (v *viewer) took(frame *device.Frame, now time.Time) {
 	if published.IsZero() || published.Before(v.since) {
 		published = now // nobody sent it before the viewer came
 	}
-	v.lag.taken.Store(published.UnixNano())
+	v.lag.taken.Store(max(1, v.moment(published)))
 }
 
 // handed notes that the kernel has all of it.
 func (v *viewer) handed(frame *device.Frame, now time.Time) {
-	v.lag.last.Store(max(0, now.UnixNano()-v.lag.taken.Swap(0)))
+	v.lag.last.Store(max(0, v.moment(now)-v.lag.taken.Swap(0)))
 	v.lag.seq.Store(frame.Seq)
 }
 
@@ -102,7 +114,7 @@ func (v *viewer) behind(now time.Time) (delay time.Duration, frames uint64) {
 	if newest := v.feed.hub.Latest(); newest != nil && newest.Seq > v.lag.seq.Load() {
 		frames = newest.Seq - v.lag.seq.Load()
 	}
-	return max(delay, now.Sub(time.Unix(0, taken))), frames
+	return max(delay, time.Duration(v.moment(now)-taken)), frames
 }
 
 // registry knows the viewers. Its zero value is ready.
@@ -268,12 +280,12 @@ func (p *pace) ready(now time.Time) bool {
 	return p.interval == 0 || !now.Before(p.due.Add(-p.interval/2))
 }
 
-// next returns from when on ready reports true, in Unix nanoseconds.
-func (p *pace) next() int64 {
+// next returns from when on ready reports true; the zero Time means now.
+func (p *pace) next() time.Time {
 	if p.interval == 0 || p.due.IsZero() {
-		return 0
+		return time.Time{}
 	}
-	return p.due.Add(-p.interval / 2).UnixNano()
+	return p.due.Add(-p.interval / 2)
 }
 
 // took notes that a picture went.
