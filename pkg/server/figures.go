@@ -104,7 +104,12 @@ func (s *Server) metrics(c *fiber.Ctx) error {
 		"address_limit", s.figures.refusedHost.Load(), "rendition_limit", s.figures.refusedLook.Load(), "stopping", s.figures.stopping.Load())
 	count("webgear_viewer_frames_total", "Pictures sent to viewers.", "", sums.Frames)
 	count("webgear_viewer_bytes_total", "Bytes sent to viewers.", "", sums.Bytes)
-	count("webgear_viewer_frames_dropped_total", "Pictures that viewers did not get.", "slow", sums.Dropped, "wanted_fewer", sums.Skipped)
+	unread := uint64(0) // of the dropped ones
+	if s.fan != nil {
+		unread = min(s.fan.unread.Load(), sums.Dropped)
+	}
+	count("webgear_viewer_frames_dropped_total", "Pictures that viewers did not get.", "slow", sums.Dropped-unread,
+		"peer_not_reading", unread, "wanted_fewer", sums.Skipped)
 	count("webgear_snapshots_total", "Single pictures sent.", "", s.snapshots.Load())
 	p.Family("webgear_publish_delay_seconds", "histogram", "From capture to publication, of pictures that were sent.")
 	p.Histogram("webgear_publish_delay_seconds", &s.figures.published)

@@ -140,6 +140,7 @@ func TestOnlyThoseWhoMayLookKeepTheirConnections(t *testing.T) {
 		}
 	}
 	eve := g.signIn(t, "eve", evePassword)
+	awaitOpen(t, at, 0)
 	for _, tt := range []struct {
 		request string
 		code    int
