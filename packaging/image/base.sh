@@ -6,6 +6,7 @@
 #   IMAGE_SOURCES=FILE   where packages come from, as a deb822 .sources file with keys. It is also what the image itself
 #                        updates from. Default: this machine's own Debian mirror, with SUITE. raspios needs it.
 set -euo pipefail
+umask 022
 here=$(cd "$(dirname "$0")" && pwd)
 cache=${WEBGEAR_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/webgear}/image
 flavour=${1:-debian}
@@ -42,8 +43,9 @@ own_sources() {
 }
 
 mkdir -p "$cache"
-sources=$(mktemp)
-trap 'rm -f "$sources"' EXIT
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+sources=$scratch/webgear.sources # the image has it by this name
 if [ -n "${IMAGE_SOURCES:-}" ]; then
   cat "$IMAGE_SOURCES" >"$sources"
 else
@@ -51,10 +53,8 @@ else
   own_sources >"$sources"
 fi
 
-# No file is newer than this, so that two machines make the same base. 2026-09-21; raise it with the packages.
-epoch=1790000000
 # The base changes when its recipe does. Delete it, or set IMAGE_FRESH=1, for today's packages.
-key=$(cat "$here/base.sh" "$here/initramfs-modules" "$sources" | sha256sum | cut -c1-12)
+key=$(cat "$here/base.sh" "$here/initramfs-modules" "$here/epoch" "$sources" | sha256sum | cut -c1-12)
 tar=$cache/base-$flavour-$key.tar
 exec 9>"$cache/lock-base"
 flock 9
@@ -73,7 +73,9 @@ if [ "$(dpkg --print-architecture)" != arm64 ]; then
     die "cannot register the emulator qemu-aarch64; run this once as root"
 fi
 say "making a Debian $SUITE for arm64 ($flavour); about 8 minutes, once"
-export SOURCE_DATE_EPOCH=$epoch
+# No file is newer than this, so that two machines make the same base.
+SOURCE_DATE_EPOCH=$(cat "$here/epoch")
+export SOURCE_DATE_EPOCH
 # The initial RAM disk is made by build.sh, once, with our scripts in it: under emulation it takes a minute each time.
 export INITRD=No
 began=$SECONDS

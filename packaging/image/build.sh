@@ -7,9 +7,11 @@
 #   IMAGE_EXTRA=FOLDER   laid over the root file system at last, for images with something of your own
 #   IMAGE_BARE=1         the base alone, without webgear and what makes an appliance, to compare times with
 #   IMAGE_URL=URL        where the files are going to be, for os_list.json
+#   IMAGE_EPOCH=SECONDS  the time of its files, instead of that of the commit
 #   IMAGE_KEEP_RAW=1     keep the .img itself, too
 #   IMAGE_COMPRESS=no    only the .img
 set -euo pipefail
+umask 022 # of whoever builds, files of the image are to have no trace
 here=$(cd "$(dirname "$0")" && pwd)
 top=$(cd "$here/../.." && pwd)
 cache=${WEBGEAR_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/webgear}/image
@@ -33,7 +35,7 @@ if [ -z "${IMAGE_PREPARED:-}" ]; then
   IMAGE_BASE=$("$here/base.sh" "$flavour")
   [ -n "${IMAGE_DEB:-}" ] || IMAGE_DEB=$("$top/packaging/deb/build.sh" arm64 "$top/bin/deb" | tail -n1)
   IMAGE_TOOLS=$("$here/tools.sh")
-  IMAGE_EPOCH=$(git -C "$top" log -1 --format=%ct)
+  IMAGE_EPOCH=${IMAGE_EPOCH:-$(git -C "$top" log -1 --format=%ct)}
   export IMAGE_BASE IMAGE_DEB IMAGE_TOOLS IMAGE_EPOCH IMAGE_PREPARED=1
   [ "$(id -u)" = 0 ] || exec mmdebstrap --unshare-helper "$here/build.sh" "$@"
 fi
@@ -111,7 +113,8 @@ fi
 key=$({ basename "$base"; echo "${IMAGE_BARE:-}"; tar -C "$here/overlay/usr/share/initramfs-tools" --sort=name --mtime=@0 -c . ; } | sha256sum | cut -c1-12)
 if [ ! -e "$cache/initrd-$key.tar" ]; then
   say "making the initial RAM disk"
-  in_root update-initramfs -c -k all >"$work/log" 2>&1 || { cat "$work/log" >&2; die "making the initial RAM disk failed"; }
+  # Kept for other commits, so its times are those of the base.
+  SOURCE_DATE_EPOCH=$(cat "$here/epoch") in_root update-initramfs -c -k all >"$work/log" 2>&1 || { cat "$work/log" >&2; die "making the initial RAM disk failed"; }
   (cd "$root/boot" && tar -cf "$cache/initrd-$key.tar.new" initrd.img-*)
   mv "$cache/initrd-$key.tar.new" "$cache/initrd-$key.tar"
 else
@@ -159,6 +162,7 @@ printf 'force-confdef\nforce-confold\n' >>"$root/etc/dpkg/dpkg.cfg.d/99mmdebstra
 sed -i '/force-unsafe-io/d' "$root/etc/dpkg/dpkg.cfg.d/99mmdebstrap"
 mv "$root/etc/dpkg/dpkg.cfg.d/99mmdebstrap" "$root/etc/dpkg/dpkg.cfg.d/webgear-image"
 printf 'Acquire::Languages "none";\nAPT::Install-Recommends "false";\n' >"$root/etc/apt/apt.conf.d/81webgear-image"
+touch -d "@$SOURCE_DATE_EPOCH" "$root/tmp" "$root/var/tmp" # used while the initial RAM disk is made, which is not always
 find "$root" -newermt "@$SOURCE_DATE_EPOCH" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
 
 # --- file systems ------------------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -71,16 +72,22 @@ func output(t *testing.T, name string, args ...string) string {
 	return string(out)
 }
 
+// password is the one that tests set, if they set none by the setup file.
+const password = "a picture of the garden"
+
 // card is a card that the image was written to.
 type card struct {
 	t    *testing.T
 	dir  string
 	path string
+	// password is what the pages take; claims is how often it had to be set.
+	password string
+	claims   int
 }
 
 func newCard(t *testing.T) *card {
 	t.Helper()
-	c := &card{t: t, dir: t.TempDir()}
+	c := &card{t: t, dir: t.TempDir(), password: password}
 	c.path = filepath.Join(c.dir, "card")
 	output(t, "cp", "--sparse=always", image(t), c.path)
 	if err := os.Truncate(c.path, cardSize); err != nil {
@@ -148,8 +155,10 @@ type options struct {
 // machine is a running computer.
 type machine struct {
 	t       *testing.T
+	card    *card
 	cmd     *exec.Cmd
 	ended   chan struct{}
+	fate    error // how the emulator ended; set when ended is closed
 	console string
 	http    string
 	ssh     string
@@ -174,7 +183,7 @@ func (c *card) start(o options) *machine {
 	t.Helper()
 	kernel, initrd, line := c.kernel()
 	m := &machine{
-		t: t, ended: make(chan struct{}), console: filepath.Join(c.dir, "console"),
+		t: t, card: c, ended: make(chan struct{}), console: filepath.Join(c.dir, "console"),
 		http: freePort(t), ssh: freePort(t),
 	}
 	// The image's own words, but for the serial port of this computer.
@@ -211,7 +220,7 @@ func (c *card) start(o options) *machine {
 		t.Fatal(err)
 	}
 	go func() {
-		_ = m.cmd.Wait() // it is killed at the end
+		m.fate = m.cmd.Wait()
 		close(m.ended)
 	}()
 	t.Cleanup(func() {
@@ -273,7 +282,7 @@ func (m *machine) within(limit time.Duration, what string, try func() error) tim
 		select {
 		case <-tick.C:
 		case <-m.ended:
-			m.t.Fatalf("%s: the machine ended: %v", what, err)
+			m.t.Fatalf("%s: the machine ended (%v): %v", what, m.fate, err)
 		case <-ctx.Done():
 			m.t.Fatalf("%s: not within %v: %v", what, limit, err)
 		}
@@ -286,24 +295,62 @@ func (m *machine) picture() time.Duration {
 	return m.until("picture", m.snapshot)
 }
 
-// snapshot asks for a picture.
+// errUnclaimed is what the camera answers before there is a password.
+var errUnclaimed = errors.New("the camera has no password yet")
+
+// snapshot asks for a picture, and sets the password if there is none.
 func (m *machine) snapshot() error {
-	ctx, cancel := context.WithTimeout(m.t.Context(), 10*time.Second)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+m.http+"/snapshot", nil)
+	req, err := http.NewRequestWithContext(m.t.Context(), http.MethodGet, "http://"+m.http+"/snapshot", nil)
 	if err != nil {
 		return err
 	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return err
+	req.SetBasicAuth("admin", m.card.password)
+	data, err := send(req)
+	if errors.Is(err, errUnclaimed) {
+		return errors.Join(err, m.claim())
 	}
-	defer func() { _ = resp.Body.Close() }()
-	data, err := io.ReadAll(resp.Body)
-	if err == nil && (resp.StatusCode != http.StatusOK || !bytes.HasPrefix(data, []byte{0xFF, 0xD8, 0xFF})) {
-		err = fmt.Errorf("status %s, %d bytes", resp.Status, len(data))
+	if err == nil && !bytes.HasPrefix(data, []byte{0xFF, 0xD8, 0xFF}) {
+		err = fmt.Errorf("%d bytes that are no picture", len(data))
 	}
 	return err
+}
+
+// claim sets the first password, as the page does.
+func (m *machine) claim() error {
+	form := url.Values{"password": {m.card.password}}.Encode()
+	req, err := http.NewRequestWithContext(m.t.Context(), http.MethodPost, "http://"+m.http+"/claim", strings.NewReader(form))
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	if _, err = send(req); err == nil {
+		m.card.claims++
+	}
+	return err
+}
+
+// send sends a request and gives the body of the answer, which has to be a good
+// one; a redirect counts as one.
+func send(req *http.Request) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(req.Context(), 10*time.Second)
+	defer cancel()
+	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	defer client.CloseIdleConnections()
+	resp, err := client.Do(req.WithContext(ctx))
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = resp.Body.Close() }() // it was read
+	data, err := io.ReadAll(resp.Body)
+	switch {
+	case err != nil:
+		return nil, err
+	case resp.StatusCode == http.StatusForbidden && bytes.Contains(data, []byte("no password yet")):
+		return nil, errUnclaimed
+	case resp.StatusCode >= http.StatusBadRequest:
+		return nil, fmt.Errorf("%s: status %s: %.200s", req.URL.Path, resp.Status, data)
+	}
+	return data, nil
 }
 
 var finished = regexp.MustCompile(`(?s)@@begin@@\n(.*)@@(\d+)@@`)
@@ -343,18 +390,26 @@ func (m *machine) run(line string) string {
 	return out
 }
 
-// settled waits until everything is started.
+// settled waits until everything is started, and says when that was since power
+// on.
 func (m *machine) settled() time.Duration {
 	m.t.Helper()
-	m.until("shell", func() error {
+	return m.until("shell", func() error {
 		out, err := m.try("systemctl is-system-running --wait")
 		if out == "running" || out == "degraded" {
 			return nil
 		}
 		return errors.Join(err, fmt.Errorf("state %q", out))
 	})
-	text := m.run("systemctl show -P UserspaceTimestampMonotonic -P FinishTimestampMonotonic")
-	us, _ := strconv.ParseInt(strings.TrimSpace(strings.Split(text+"\n0", "\n")[1]), 10, 64)
+}
+
+// reached is when the kernel had a unit started, by its own clock.
+func (m *machine) reached(unit string) time.Duration {
+	m.t.Helper()
+	us, err := strconv.ParseInt(m.run("systemctl show -P ActiveEnterTimestampMonotonic "+unit), 10, 64)
+	if err != nil {
+		m.t.Fatal(err)
+	}
 	return time.Duration(us) * time.Microsecond
 }
 

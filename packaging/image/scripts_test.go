@@ -50,7 +50,7 @@ func TestSettingsAreTakenOverOnlyWhenTheyChanged(t *testing.T) {
 	}
 	runs := func(want int) {
 		t.Helper()
-		_ = script(t, fakes, "firstboot", "BOOT="+boot, "STAMP="+dir+"/stamp", "WEBGEAR="+fakes+"/webgear") // counted below
+		_ = script(t, fakes, "firstboot", "BOOT="+boot, "STAMP="+dir+"/stamp", "SAID="+dir+"/said", "WEBGEAR="+fakes+"/webgear") // counted below
 		data, _ := os.ReadFile(ran)
 		if got := strings.Count(string(data), "ran"); got != want {
 			t.Errorf("webgear firstboot ran %d times, want %d", got, want)
@@ -90,6 +90,8 @@ func TestLEDAndScreenShowTheState(t *testing.T) {
 	for _, tt := range []struct{ active, status, trigger, screen string }{
 		{"active", "Camera online: HD camera (/dev/video0), 1280x720", "default-on", "webgear: live"},
 		{"active", "Camera asleep until somebody watches: HD camera", "default-on", "webgear: live"},
+		{"active", "Camera asleep until somebody watches: Test picture (testsrc)", "timer", "webgear: no camera"},
+		{"active", "Camera online: Test picture (testsrc), 640x480", "timer", "webgear: no camera"},
 		{"active", "Camera offline: auto: no camera. Plug one in.", "timer", "webgear: no camera"},
 		{"activating", "", "timer", "webgear: starting"},
 		{"failed", "", "heartbeat", "webgear: error"},
@@ -108,7 +110,11 @@ func TestLEDAndScreenShowTheState(t *testing.T) {
 			if err := os.WriteFile(dir+"/storage", []byte("ok\n"), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			if err := script(t, dir, "show-state", "ONCE=1", "LEDS="+dir+"/leds", "SCREEN="+dir+"/screen", "STORAGE="+dir+"/storage"); err != nil {
+			if err := os.WriteFile(dir+"/setup", []byte("webgear-setup.yaml: told by webgear firstboot\n"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if err := script(t, dir, "show-state", "ONCE=1", "LEDS="+dir+"/leds", "SCREEN="+dir+"/screen", "STORAGE="+dir+"/storage",
+				"SETUP="+dir+"/setup", "BOOT="+dir); err != nil {
 				t.Error(err)
 			}
 			trigger, _ := os.ReadFile(led + "/trigger")
@@ -116,7 +122,7 @@ func TestLEDAndScreenShowTheState(t *testing.T) {
 			if strings.TrimSpace(string(trigger)) != tt.trigger {
 				t.Errorf("trigger %q, want %q", trigger, tt.trigger)
 			}
-			for _, want := range []string{tt.screen, "http://192.168.1.7:8000/", ".local:8000/", tt.status} {
+			for _, want := range []string{tt.screen, "http://192.168.1.7:8000/", ".local:8000/", "told by webgear firstboot", tt.status} {
 				if !strings.Contains(string(screen), want) {
 					t.Errorf("the screen lacks %q:\n%s", want, screen)
 				}
