@@ -218,7 +218,8 @@ func bound(all []net.Listener, o gate.Options) []net.Listener {
 // all of them.
 func assemble(plain, secure []net.Listener, certificate *tls.Config, o gate.Options) net.Listener {
 	plain, secure = bound(plain, o), bound(secure, o)
-	least := leastTrust(slices.Concat(plain, secure))
+	all := slices.Concat(plain, secure)
+	least := leastTrust(all)
 	for _, list := range [][]net.Listener{plain, secure} {
 		for i, ln := range list {
 			if t := trustOf(ln); t != least {
@@ -229,7 +230,50 @@ func assemble(plain, secure []net.Listener, certificate *tls.Config, o gate.Opti
 	for i, ln := range secure {
 		secure[i] = tls.NewListener(ln, certificate)
 	}
-	return join(slices.Concat(plain, secure), least)
+	ln := join(slices.Concat(plain, secure), least)
+	if _, ok := ln.(*gate.Listener); ok {
+		return ln
+	}
+	f := &front{Listener: ln, trust: least}
+	for _, ln := range all {
+		if g, ok := ln.(*gate.Listener); ok {
+			f.gates = append(f.gates, g)
+		}
+	}
+	return f
+}
+
+// front is what is served when there is more to it than one gate, with the figures
+// of all gates.
+type front struct {
+	net.Listener
+	trust auth.Trust
+	gates []*gate.Listener
+}
+
+// Trust is what a connection is worth that does not say more itself.
+func (f *front) Trust() auth.Trust { return f.trust }
+
+// Open sums connections, and those that have not sent a request of worth.
+func (f *front) Open() (all, halfOpen int) {
+	for _, g := range f.gates {
+		a, h := g.Open()
+		all, halfOpen = all+a, halfOpen+h
+	}
+	return all, halfOpen
+}
+
+// Refused sums what the gates turned away.
+func (f *front) Refused() (sum gate.Refused) {
+	for _, g := range f.gates {
+		r := g.Refused()
+		sum.Total += r.Total
+		sum.Address += r.Address
+		sum.Displaced += r.Displaced
+		sum.Descriptors += r.Descriptors
+		sum.Failures += r.Failures
+	}
+	return sum
 }
 
 // join makes one listener of several.

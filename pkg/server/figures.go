@@ -7,6 +7,7 @@ import (
 
 	"github.com/gofiber/fiber/v2"
 
+	"github.com/webgear-pi/webgear/pkg/gate"
 	"github.com/webgear-pi/webgear/pkg/metrics"
 	"github.com/webgear-pi/webgear/pkg/status"
 )
@@ -61,6 +62,12 @@ func isReset(err error) bool {
 	return false
 }
 
+// gates is a listener that bounds connections, such as gate.Listener.
+type gates interface {
+	Open() (all, halfOpen int)
+	Refused() gate.Refused
+}
+
 // metrics answers with all figures as Prometheus wants them.
 func (s *Server) metrics(c *fiber.Ctx) error {
 	var p metrics.Page
@@ -110,6 +117,14 @@ func (s *Server) metrics(c *fiber.Ctx) error {
 	}
 	count("webgear_viewer_frames_dropped_total", "Pictures that viewers did not get.", "slow", sums.Dropped-unread,
 		"peer_not_reading", unread, "wanted_fewer", sums.Skipped)
+	if s.gates != nil {
+		all, halfOpen := s.gates.Open()
+		gauge("webgear_connections", "Connections at the moment.", float64(all))
+		gauge("webgear_connections_without_worth", "Those of them that make room for others: nobody has signed in there.", float64(halfOpen))
+		r := s.gates.Refused()
+		count("webgear_connections_refused_total", "Connections that were turned away.", "limit", r.Total, "address_limit", r.Address,
+			"displaced", r.Displaced, "descriptors", r.Descriptors, "accept", r.Failures)
+	}
 	count("webgear_snapshots_total", "Single pictures sent.", "", s.snapshots.Load())
 	p.Family("webgear_publish_delay_seconds", "histogram", "From capture to publication, of pictures that were sent.")
 	p.Histogram("webgear_publish_delay_seconds", &s.figures.published)

@@ -178,3 +178,31 @@ func TestOnlyThoseWhoMayLookKeepTheirConnections(t *testing.T) {
 		awaitOpen(t, at, 0)
 	}
 }
+
+// TestMetricsHaveConnections: one that is open and left, and the one that asks.
+func TestMetricsHaveConnections(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := gate.New(networkListener{ln}, gate.Options{MaxConnections: 2})
+	r := guardedOn(t, at, auth.Options{Mode: auth.Open}, Options{})
+	first := dial(t, r.addr)
+	awaitOpen(t, at, 1)
+	resp, err := http.Get("http://" + r.addr + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := io.ReadAll(resp.Body)
+	_ = resp.Body.Close()
+	_ = first.Close()
+	http.DefaultClient.CloseIdleConnections()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range []string{"webgear_connections 2\n", "webgear_connections_without_worth 1\n", `webgear_connections_refused_total{cause="displaced"} 0`, `webgear_connections_refused_total{cause="limit"} 0`} {
+		if !strings.Contains(string(b), line) {
+			t.Errorf("%q is missing in\n%s", line, b)
+		}
+	}
+}

@@ -137,6 +137,7 @@ type Server struct {
 	// Set by Run, before anybody can ask: what the listener is worth, and the
 	// context that ends with the server.
 	trust   auth.Trust
+	gates   gates           // of the listener, nil without
 	running context.Context //nolint:containedctx // middleware that comes before Run needs it
 }
 
@@ -259,6 +260,7 @@ func (s *Server) Run(ctx context.Context, ln net.Listener) error {
 	} else {
 		s.trust = auth.TrustOf(ln.Addr())
 	}
+	s.gates, _ = ln.(gates)
 	s.addRoutes(ctx, viewersCtx)
 	ln = &onceListener{Listener: ln}
 
