@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/webgear-pi/webgear/device"
 	"github.com/webgear-pi/webgear/pkg/config"
@@ -109,9 +110,20 @@ func TestDoctorSaysWhatIsMissingAndWhatToDo(t *testing.T) {
 func TestDoctorAsksTheServerThatRuns(t *testing.T) {
 	d := launch(t, "--source", "test:320x240")
 	address := strings.TrimPrefix(strings.TrimSuffix(d.url, "/"), "http://")
-	_, by := findings(t, "--config", write(t, "webgear.yaml", fmt.Sprintf("http: {listen: '%s'}\ncamera: {source: test}\n", address)))
-	if !has(by["server"], good, "answers on port") || !has(by["picture"], good, "Camera online: Test picture") {
-		t.Errorf("%+v %+v", by["server"], by["picture"])
+	settings := write(t, "webgear.yaml", fmt.Sprintf("http: {listen: '%s'}\ncamera: {source: test}\n", address))
+	// It answers before the camera is there.
+	late, again := time.After(20*time.Second), time.NewTicker(20*time.Millisecond)
+	defer again.Stop()
+	for {
+		_, by := findings(t, "--config", settings)
+		if has(by["server"], good, "answers on port") && has(by["picture"], good, "Camera online: Test picture") {
+			return
+		}
+		select {
+		case <-again.C:
+		case <-late:
+			t.Fatalf("%+v %+v", by["server"], by["picture"])
+		}
 	}
 }
 
