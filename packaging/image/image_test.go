@@ -286,5 +286,7 @@ func TestStartsOnThePi3Model(t *testing.T) {
 	dtb := c.dir + "/pi3.dtb"
 	output(t, "mcopy", "-n", "-i", c.fat(), "::bcm2837-rpi-3-b.dtb", dtb)
 	m := c.start(options{model: []string{"-M", "raspi3b", "-m", "1G", "-dtb", dtb}, words: "module_blacklist=bcm2835_wdt,vc4,snd_bcm2835"})
+	t.Logf("Pi 3: settled after %v", m.settled().Round(time.Second))
+	t.Log(m.try("ip a; ip r; nmcli d; dmesg | grep -i 'usb\\|cdc\\|rndis' | tail -30; ss -lnt; lsmod | grep -i 'cdc\\|rndis\\|usb'"))
 	t.Logf("Pi 3: picture after %v", m.picture().Round(time.Second))
 }

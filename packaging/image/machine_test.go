@@ -187,7 +187,11 @@ func (c *card) start(o options) *machine {
 		http: freePort(t), ssh: freePort(t),
 	}
 	// The image's own words, but for the serial port of this computer.
-	line = regexp.MustCompile(`console=\S+`).ReplaceAllString(line, "") + " console=ttyAMA0 systemd.debug_shell=ttyS0 " + o.words
+	tty := "ttyS0"
+	if o.model != nil {
+		tty = "ttyS1" // the Pi's second port
+	}
+	line = regexp.MustCompile(`console=\S+`).ReplaceAllString(line, "") + " console=ttyAMA0 systemd.debug_shell=" + tty + " " + o.words
 	if !o.noCamera {
 		line += " modules_load=vivid vivid.n_devs=1"
 	}
@@ -195,19 +199,19 @@ func (c *card) start(o options) *machine {
 	_ = os.Remove(socket) // of an earlier start
 	args := []string{
 		"-nodefaults", "-nographic", "-no-reboot", "-accel", "tcg,thread=multi,tb-size=512", "-kernel", kernel, "-initrd", initrd, "-append", line,
-		"-serial", "file:" + m.console,
+		"-serial", "file:" + m.console, "-chardev", "socket,id=s,path=" + socket + ",server=on,wait=off",
 	}
 	if o.clock != "" {
 		args = append(args, "-rtc", "base="+o.clock)
 	}
 	if o.model != nil {
 		args = append(args, o.model...)
-		args = append(args, "-drive", "file="+c.path+",if=sd,format=raw,cache=unsafe",
+		args = append(args, "-serial", "chardev:s", "-drive", "file="+c.path+",if=sd,format=raw,cache=unsafe",
 			"-device", "usb-net,netdev=n", "-netdev", m.forward())
 	} else {
 		args = append(args, "-M", "virt", "-cpu", "cortex-a72", "-smp", "2", "-m", "1024", "-device", "virtio-rng-pci",
 			"-drive", "file="+c.path+",if=none,id=d,format=raw,cache=unsafe", "-device", "virtio-blk-pci,drive=d,romfile=",
-			"-chardev", "socket,id=s,path="+socket+",server=on,wait=off", "-device", "pci-serial,chardev=s")
+			"-device", "pci-serial,chardev=s")
 		if !o.noNetwork {
 			args = append(args, "-netdev", m.forward(), "-device", "virtio-net-pci,netdev=n,romfile=")
 		}
@@ -230,13 +234,11 @@ func (c *card) start(o options) *machine {
 			t.Logf("console:\n%s\nemulator: %s", tail(string(data), 60), said.String())
 		}
 	})
-	if o.model == nil {
-		m.until("the emulator", func() error {
-			conn, err := (&net.Dialer{}).DialContext(t.Context(), "unix", socket)
-			m.shell = conn
-			return err
-		})
-	}
+	m.until("the emulator", func() error {
+		conn, err := (&net.Dialer{}).DialContext(t.Context(), "unix", socket)
+		m.shell = conn
+		return err
+	})
 	return m
 }
 

@@ -105,7 +105,7 @@ func TestLEDAndScreenShowTheState(t *testing.T) {
 			if err := os.WriteFile(led+"/trigger", nil, 0o600); err != nil {
 				t.Fatal(err)
 			}
-			fake(t, dir, "systemctl", `[ "$3 $5" = "ActiveState StatusText" ] && echo '`+tt.active+`' && echo '`+tt.status+"'")
+			fake(t, dir, "systemctl", `[ "$3 $5" = "ActiveState StatusText" ] && echo 'StatusText=`+tt.status+`' && echo 'ActiveState=`+tt.active+"'")
 			fake(t, dir, "ip", "echo '2: eth0    inet 192.168.1.7/24 brd 192.168.1.255 scope global eth0'")
 			if err := os.WriteFile(dir+"/storage", []byte("ok\n"), 0o600); err != nil {
 				t.Fatal(err)
