@@ -280,13 +280,14 @@ func (m *machine) wait(d time.Duration) {
 }
 
 // raspi3b is the model of a Pi 3, without what it lacks: its watchdog ends the
-// emulator.
+// emulator. cdc_subset takes the emulated network adapter, which it cannot drive,
+// when it happens to be loaded before cdc_ether.
 func TestStartsOnThePi3Model(t *testing.T) {
 	c := newCard(t)
 	dtb := c.dir + "/pi3.dtb"
 	output(t, "mcopy", "-n", "-i", c.fat(), "::bcm2837-rpi-3-b.dtb", dtb)
-	m := c.start(options{model: []string{"-M", "raspi3b", "-m", "1G", "-dtb", dtb}, words: "module_blacklist=bcm2835_wdt,vc4,snd_bcm2835"})
-	t.Logf("Pi 3: settled after %v", m.settled().Round(time.Second))
-	t.Log(m.try("ip a; ip r; nmcli d; dmesg | grep -i 'usb\\|cdc\\|rndis' | tail -30; ss -lnt; lsmod | grep -i 'cdc\\|rndis\\|usb'"))
+	m := c.start(options{model: []string{"-M", "raspi3b", "-m", "1G", "-dtb", dtb}, words: "module_blacklist=bcm2835_wdt,vc4,snd_bcm2835,cdc_subset"})
 	t.Logf("Pi 3: picture after %v", m.picture().Round(time.Second))
+	t.Logf("Pi 3: settled after %v", m.settled().Round(time.Second))
+	m.equal("systemctl --failed --no-legend", "")
 }
