@@ -148,7 +148,7 @@ func TestEndlessPartIsGivenUpAtItsLimit(t *testing.T) {
 	if _, err := picture(t, cam); err != nil {
 		t.Fatal(err)
 	}
-	if _, err = picture(t, cam); !errors.Is(err, device.ErrDamaged) || !strings.Contains(err.Error(), "part over 67108864 bytes") {
+	if _, err = picture(t, cam); !errors.Is(err, device.ErrDamaged) || !strings.Contains(err.Error(), "part over 33554432 bytes") {
 		t.Errorf("got %v, want ErrDamaged and the limit", err)
 	}
 }

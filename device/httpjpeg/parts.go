@@ -15,9 +15,9 @@ import (
 
 // Limits against senders that are broken or hostile. All are chosen: real
 // headers have a few hundred bytes, and a picture of 64 million pixels stays
-// below 64 MiB at any sensible quality.
+// below 32 MiB at any sensible quality.
 const (
-	maxPart     = 64 << 20 // bytes of one part
+	maxPart     = 32 << 20 // bytes of one part
 	maxPreamble = 64 << 10 // bytes before the first delimiter
 	maxHeader   = 16 << 10 // bytes of one part's header
 	readBytes   = 64 << 10 // read at once: a socket holds about as much

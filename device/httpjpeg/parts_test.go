@@ -124,7 +124,7 @@ func TestPartReaderTakesWhatCamerasSend(t *testing.T) {
 	}
 }
 
-// testMaxPart stands for the limit of 64 MiB, in bytes.
+// testMaxPart stands for the limit of 32 MiB, in bytes.
 const testMaxPart = 200 << 10
 
 // TestPicturesComeWithoutWaitingForTheNextDelimiter guards against a delay of a

@@ -40,12 +40,12 @@ const (
 	minSaltBytes, maxSaltBytes   = 8, 64
 )
 
-// Lengths of a password. The least is that of NIST SP 800-63B; the most bounds
-// work.
-const (
-	minPassword = 8    // characters
-	maxPassword = 1024 // bytes
-)
+// MinPassword is the least length of a password in characters, that of NIST SP
+// 800-63B.
+const MinPassword = 8
+
+// maxPassword is the most in bytes; it bounds work.
+const maxPassword = 1024
 
 // hash is an argon2id hash with what it takes to compare it.
 type hash struct {
@@ -149,8 +149,8 @@ func CheckPassword(password string) error {
 	switch {
 	case !utf8.ValidString(password):
 		return &PasswordError{"must be valid UTF-8 text"}
-	case utf8.RuneCountInString(password) < minPassword:
-		return &PasswordError{fmt.Sprintf("must have at least %d characters", minPassword)}
+	case utf8.RuneCountInString(password) < MinPassword:
+		return &PasswordError{fmt.Sprintf("must have at least %d characters", MinPassword)}
 	case len(password) > maxPassword:
 		return &PasswordError{fmt.Sprintf("must have at most %d bytes", maxPassword)}
 	case strings.ContainsFunc(password, func(r rune) bool { return r < ' ' || r == 0x7f }):
@@ -178,8 +178,8 @@ const (
 	maxWaitingOfHost = 2
 )
 
-// errBusy: too many passwords to check.
-var errBusy = errors.New("too many passwords are being checked")
+// ErrBusy is matched when too many passwords are being checked to check another one; it passes within seconds.
+var ErrBusy = errors.New("too many passwords are being checked")
 
 // hasher is the one place where passwords are hashed.
 type hasher struct {
@@ -194,13 +194,13 @@ func newHasher() *hasher {
 	return &hasher{slot: make(chan struct{}, 1), of: map[netip.Addr]int{}}
 }
 
-// do calls work when it is its turn. The error matches errBusy when too many
+// do calls work when it is its turn. The error matches ErrBusy when too many
 // wait, or the context's cause.
 func (h *hasher) do(ctx context.Context, from netip.Addr, work func()) error {
 	h.mu.Lock()
 	if h.waiting >= maxWaiting || h.of[from] >= maxWaitingOfHost {
 		h.mu.Unlock()
-		return errBusy
+		return ErrBusy
 	}
 	h.waiting++
 	h.of[from]++

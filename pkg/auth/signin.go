@@ -126,7 +126,7 @@ func (g *Guard) refuseChange(d Decision, err error) Decision {
 		return d.refuse(409, CodeClaimed, "Somebody has set a password already. If that was not you, run on the camera: sudo webgear passwd")
 	case errors.Is(err, ErrPreset):
 		return d.refuse(409, CodePassword, "This password stands in the settings file and is changed there.")
-	case errors.Is(err, errBusy), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, ErrBusy), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return d.busy()
 	}
 	g.log.Error("access file cannot be written", "err", err)

@@ -103,7 +103,7 @@ func TestFewWaitForAHash(t *testing.T) {
 	full := func() bool { h.mu.Lock(); defer h.mu.Unlock(); return h.waiting == maxWaiting }
 	for tick := time.NewTicker(time.Millisecond); !full(); <-tick.C {
 	}
-	if err := h.do(t.Context(), host(99), func() {}); !errors.Is(err, errBusy) {
+	if err := h.do(t.Context(), host(99), func() {}); !errors.Is(err, ErrBusy) {
 		t.Error("one too many:", err)
 	}
 	cancel()

@@ -50,7 +50,7 @@ func (s *Server) because(err error) *auth.Decision {
 		return no(fiber.StatusNotFound, "not_found", "It is not there any more.")
 	case errors.Is(err, auth.ErrLastAdmin):
 		return no(fiber.StatusConflict, "last_admin", "The last administrator has to stay, or nobody could change anything.")
-	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, auth.ErrBusy), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		d := no(fiber.StatusServiceUnavailable, auth.CodeBusy, "The camera is busy. Try again in 2 seconds.")
 		d.RetryAfter = 2 * time.Second
 		return d

@@ -26,10 +26,6 @@ const (
 	uiFrame   = "frame.html"
 )
 
-// leastPassword is the rule of auth.CheckPassword in numbers, for people and for
-// their browsers.
-const leastPassword = 8
-
 // ui are the pages of access control. They never change.
 type ui struct {
 	pages  map[string]*template.Template
@@ -138,7 +134,7 @@ func (s *Server) home() string {
 
 // sendUI answers with one of the pages.
 func (s *Server) sendUI(c *fiber.Ctx, code int, page string, data uiData) error {
-	data.Home, data.LeastPassword = s.home(), leastPassword
+	data.Home, data.LeastPassword = s.home(), auth.MinPassword
 	data.User, _ = signedIn(c)
 	if v := visitOf(c); v.decision.Principal.Role > auth.Nobody { // strangers need not know
 		data.Version = s.opts.Version

@@ -118,7 +118,7 @@ func parseEndpoint(v any, to *string) string {
 	if strings.ContainsFunc(text, other) {
 		return "must have letters and digits only"
 	}
-	if slices.Contains([]string{"snapshot", "state", "healthz", "metrics", "static"}, text) {
+	if slices.Contains([]string{"access", "api", "claim", "healthz", "metrics", "snapshot", "state", "static", "ui"}, text) {
 		return "must not be a path of the server"
 	}
 	*to = text

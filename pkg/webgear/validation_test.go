@@ -30,6 +30,7 @@ func TestNewRefusesWhatMakesNoSense(t *testing.T) {
 		"colorspace":          {func(o *webgear.Options) { o.JPEGColorspace = "HSV" }, "must be one of RGB"},
 		"endpoint":            {func(o *webgear.Options) { o.VideoEndpoint = "a/b" }, "letters and digits only"},
 		"endpoint of ours":    {func(o *webgear.Options) { o.VideoEndpoint = "snapshot" }, "must not be a path of the server"},
+		"endpoint of access":  {func(o *webgear.Options) { o.VideoEndpoint = "claim" }, "must not be a path of the server"},
 		"location":            {func(o *webgear.Options) { o.DataLocation = "/does/not/exist" }, "/does/not/exist"},
 		"wanted size":         {func(o *webgear.Options) { o.Want.Width = -640 }, "wanted size -640x0"},
 		"wanted huge size":    {func(o *webgear.Options) { o.Want.Height = 1 << 20 }, "wanted size"},
