@@ -64,7 +64,7 @@ func newRunFlags() (*flag.FlagSet, *runFlags) {
 	fs.IntVar(&f.c.HTTP.MaxViewersPerAddress, "max-viewers-per-address", 0, "at most this `number` of viewers from one address; 0: no bound")
 	fs.StringVar(&f.c.HTTP.ViewerTimeout, "viewer-timeout", d.HTTP.ViewerTimeout, "`time` after which a viewer that takes no data is cut off")
 	fs.IntVar(&f.c.HTTP.MaxConnections, "max-connections", d.HTTP.MaxConnections, "at most this `number` of connections at once to each address; 0: no bound")
-	fs.IntVar(&f.c.HTTP.MaxConnectionsPerAddress, "max-connections-per-address", 0, "at most this `number` of connections from one address; 0: no bound")
+	fs.IntVar(&f.c.HTTP.MaxConnectionsPerAddress, "max-connections-per-address", d.HTTP.MaxConnectionsPerAddress, "at most this `number` of connections from one address; 0: no bound")
 	fs.StringVar(&f.c.HTTP.TLS, "tls", d.HTTP.TLS, "HTTPS beside HTTP: off, self-signed or files")
 	fs.StringVar(&f.c.HTTP.TLSListen, "tls-listen", d.HTTP.TLSListen, "`address` to listen on for HTTPS")
 	fs.StringVar(&f.c.HTTP.Certificate, "certificate", "", "`file` with the certificate, for --tls files")

@@ -98,8 +98,9 @@ type HTTP struct {
 	ViewerTimeout string `yaml:"viewer_timeout" reload:"live"`
 	// MaxConnections bounds the connections to one listening address, whatever
 	// they are for. MaxConnectionsPerAddress bounds those of one IPv4 address or
-	// IPv6 network of 64 bits; default 0: no bound, because everybody behind one
-	// router or proxy has the same address.
+	// IPv6 network of 64 bits: everybody behind one router has the same address,
+	// and yet one client leaves room for others. Default 2048 and 1024; 0 is no
+	// bound.
 	MaxConnections           int `yaml:"max_connections" reload:"restart"`
 	MaxConnectionsPerAddress int `yaml:"max_connections_per_address" reload:"restart"`
 	// TLS says whether there is HTTPS beside HTTP: "off", "self-signed" with a
@@ -168,15 +169,19 @@ type Log struct {
 
 // maxConnections is the default bound. Chosen: twice the thousand viewers that
 // one camera has been shown to, and at some 20 KB each no more than a tenth of
-// the smallest board's memory.
-const maxConnections = 2048
+// the smallest board's memory. One address gets half of it, so that nobody keeps
+// out all others, even with a password.
+const (
+	maxConnections           = 2048
+	maxConnectionsPerAddress = maxConnections / 2
+)
 
 // Default returns the built-in settings.
 func Default() Config {
 	return Config{
 		Camera: Camera{Source: "auto", Linger: "60s", Encoder: "auto", Codec: "auto", Subsampling: "420"},
 		HTTP: HTTP{
-			Listen: "127.0.0.1:8000", ViewerTimeout: "10s", MaxConnections: maxConnections,
+			Listen: "127.0.0.1:8000", ViewerTimeout: "10s", MaxConnections: maxConnections, MaxConnectionsPerAddress: maxConnectionsPerAddress,
 			TLS: TLSOff, TLSListen: "127.0.0.1:8443",
 		},
 		Access: Access{Mode: "password"},
