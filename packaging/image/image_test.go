@@ -210,22 +210,31 @@ func (m *machine) found(host string) {
 	})
 }
 
-// The camera runs whatever is missing.
-func TestWithoutNetworkCameraAndData(t *testing.T) {
-	c := newCard(t)
-	m := c.start(options{noNetwork: true})
-	m.settled()
-	m.healthy()
-	// Who sits at the camera needs no network to set the password.
-	m.run("echo '" + c.password + "' | webgear claim")
-	m.within(time.Minute, "live picture inside", func() error {
+// pictureInside sets the password and waits for a picture without any network:
+// who sits at the camera needs none.
+func (m *machine) pictureInside() time.Duration {
+	m.t.Helper()
+	m.run("echo '" + m.card.password + "' | webgear claim")
+	m.card.claims++
+	return m.within(2*time.Minute, "live picture inside", func() error {
 		out, err := m.try("exec 3<>/dev/tcp/127.0.0.1/8000; printf 'GET /snapshot HTTP/1.0\\r\\nAuthorization: Basic " +
-			base64.StdEncoding.EncodeToString([]byte("admin:"+c.password)) + "\\r\\n\\r\\n' >&3; timeout 20 head -n1 <&3")
+			base64.StdEncoding.EncodeToString([]byte("admin:"+m.card.password)) + "\\r\\n\\r\\n' >&3; timeout 20 head -n1 <&3")
 		if !strings.Contains(out, " 200 ") {
 			return errors.Join(err, fmt.Errorf("got %q", out))
 		}
 		return nil
 	})
+}
+
+// The camera runs whatever is missing.
+func TestWithoutNetworkCameraAndData(t *testing.T) {
+	c := newCard(t)
+	// Not everybody wants to set something.
+	output(t, "mdel", "-i", c.fat(), "::webgear-setup.yaml")
+	m := c.start(options{noNetwork: true})
+	m.settled()
+	m.healthy()
+	m.pictureInside()
 	m.off()
 
 	m = c.start(options{noCamera: true})
@@ -246,12 +255,18 @@ func TestWithoutNetworkCameraAndData(t *testing.T) {
 	})
 	m.off()
 
-	// A data partition that is beyond help.
+	// A data partition that is beyond help: e2fsck finds the copies of a lost
+	// superblock wherever they are, so nothing is left of them.
+	for _, size := range []int64{dataMiB << 20, cardSize} {
+		if err := os.Truncate(c.path, size); err != nil {
+			t.Fatal(err)
+		}
+	}
 	f, err := os.OpenFile(c.path, os.O_WRONLY, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	noise := make([]byte, 256<<20)
+	noise := make([]byte, 1<<20)
 	for i := 0; i < len(noise); i += 8 {
 		binary.LittleEndian.PutUint64(noise[i:], rand.Uint64()) //nolint:gosec // noise
 	}
@@ -280,14 +295,22 @@ func (m *machine) wait(d time.Duration) {
 }
 
 // raspi3b is the model of a Pi 3, without what it lacks: its watchdog ends the
-// emulator. cdc_subset takes the emulated network adapter, which it cannot drive,
-// when it happens to be loaded before cdc_ether.
+// emulator, and what it has of the graphics processor confuses the drivers. Its
+// network is a USB adapter that loses most of what it is to carry, so the
+// picture is asked for inside; the adapter only shows that USB works.
 func TestStartsOnThePi3Model(t *testing.T) {
 	c := newCard(t)
 	dtb := c.dir + "/pi3.dtb"
 	output(t, "mcopy", "-n", "-i", c.fat(), "::bcm2837-rpi-3-b.dtb", dtb)
-	m := c.start(options{model: []string{"-M", "raspi3b", "-m", "1G", "-dtb", dtb}, words: "module_blacklist=bcm2835_wdt,vc4,snd_bcm2835,cdc_subset"})
-	t.Logf("Pi 3: picture after %v", m.picture().Round(time.Second))
+	m := c.start(options{
+		model: []string{"-M", "raspi3b", "-m", "1G", "-dtb", dtb},
+		words: "module_blacklist=bcm2835_wdt,vc4,snd_bcm2835,usbnet",
+	})
 	t.Logf("Pi 3: settled after %v", m.settled().Round(time.Second))
+	t.Logf("Pi 3: picture after %v", m.pictureInside().Round(time.Second))
 	m.equal("systemctl --failed --no-legend", "")
+	m.equal("cat /run/webgear-image/storage", "ok")
+	m.equal("findmnt -rno FSTYPE,SOURCE /data", "ext4 /dev/mmcblk0p4")
+	m.equal("cat /proc/device-tree/model | tr -d '\\0'", "Raspberry Pi 3 Model B")
+	m.equal("cat /sys/bus/usb/devices/*/idVendor | grep -c 0525", "1")
 }
