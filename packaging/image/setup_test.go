@@ -59,7 +59,7 @@ func TestSetupFile(t *testing.T) {
 
 	// A month later, with a mistake: nothing of it counts, and it is told.
 	c.put("webgear-setup.yaml", "hostname: teich\ncolour: blue\n")
-	m = c.start(options{})
+	m = c.start(options{clock: time.Now().AddDate(0, 1, 0).UTC().Format("2006-01-02T15:04:05")})
 	m.picture()
 	m.settled()
 	m.healthy()
@@ -122,6 +122,13 @@ func TestSetupWithoutARestartAndOnAReadOnlyBootPartition(t *testing.T) {
 	m.equal(again, "active")
 	m.equal("grep -c 'nothing for others' /boot/firmware/webgear-setup.yaml || true", "0")
 	m.equal("grep -c 'hostname: teich' /boot/firmware/webgear-setup.yaml", "1")
+	// What is no YAML at all is a mistake like others, and over when the file is gone.
+	write("hostname: fluss\nwifi: {ssid: b\n")
+	m.equal(again, "active")
+	m.equal("grep -o 'line 2: this is no YAML' /boot/firmware/webgear-setup-errors.txt", "line 2: this is no YAML")
+	m.run("mount -o remount,rw /boot/firmware; rm /boot/firmware/webgear-setup.yaml; mount -o remount,ro /boot/firmware")
+	m.equal(again, "active")
+	m.equal("cat /boot/firmware/webgear-setup-errors.txt 2>/dev/null || echo none", "none")
 	// A mistake is told where people look.
 	write("hostname: fluss\nwifi: {ssid: a, password: short}\n")
 	m.equal(again, "active")
