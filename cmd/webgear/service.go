@@ -53,6 +53,7 @@ func (s *service) serve(ctx context.Context, ln net.Listener) error {
 		wg.Go(func() { s.reloader.serveControl(ctx, s.control) })
 	}
 	wg.Go(func() { s.hearHangups(ctx) })
+	wg.Go(func() { s.tidy(ctx) })
 	err := s.gear.Serve(ctx, ln)
 	if oe, ok := errors.AsType[*device.OpError](err); ok {
 		return s.explain(oe)

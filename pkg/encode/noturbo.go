@@ -17,3 +17,6 @@ func newTranscoding(o Options) (transcoding, string, error) {
 func newTurning(t Transform) (turning, string, error) {
 	return newStandardTurning(t), standardName, nil
 }
+
+// releaseMemory has nothing to give: there is no C library.
+func releaseMemory() {}

@@ -31,6 +31,8 @@ func newEngine(j job) (engine, string, error) {
 	return t, turboName, nil
 }
 
+func releaseMemory() { C.memory_trim() }
+
 // newTurbo makes the C side.
 func newTurbo(j job) (*turbo, error) {
 	c := j.convert

@@ -71,4 +71,8 @@ const char *turbo_error(const struct turbo *t);
 
 void turbo_free(struct turbo *t);
 
+/* Gives free memory between what is in use back to the operating system. Returns
+ * whether there was any. */
+int memory_trim(void);
+
 #endif
