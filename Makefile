@@ -169,6 +169,7 @@ test-deb: need-build ## The amd64 package in a booted Debian, as root (DEB_FULL=
 
 PACKAGES_IMAGE := $(PACKAGES_ARM64) mmdebstrap arch-test dosfstools mtools fdisk e2fsprogs xz-utils binfmt-support
 PACKAGES_TEST_IMAGE := qemu-system-arm qemu-utils
+IMAGE_RUN ?= .
 
 .PHONY: image
 image: need-build ## Build the image for the card into bin/image
@@ -177,9 +178,9 @@ image: need-build ## Build the image for the card into bin/image
 	packaging/image/build.sh bin/image
 
 .PHONY: test-image
-test-image: need-build ## Boot the image in emulated computers (IMAGE=FILE: that one; IMAGE_FULL=1: 20 power failures)
+test-image: need-build ## Boot the image in emulated computers (IMAGE=FILE: that one; IMAGE_FULL=1: 20 power failures; IMAGE_RUN=REGEXP: some tests)
 	@$(NEED) $(PACKAGES_IMAGE) $(PACKAGES_TEST_IMAGE)
-	go test -count=1 -timeout 3h -v -tags image ./packaging/image
+	go test -count=1 -timeout 3h -v -tags image -run '$(IMAGE_RUN)' ./packaging/image
 
 .PHONY: clean
 clean: ## Remove what was built (downloaded tools stay, in ~/.cache/webgear)

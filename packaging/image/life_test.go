@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// powerCuts is how often the power goes in the short run, and in the one with
-// IMAGE_FULL=1.
+// powerCuts is how often the power goes in the usual run, and in the one with
+// IMAGE_FULL=1. IMAGE_CUTS is another number.
 const (
 	powerCuts     = 3
 	powerCutsFull = 20
@@ -24,6 +24,12 @@ func TestPowerCuts(t *testing.T) {
 	n := powerCuts
 	if os.Getenv("IMAGE_FULL") != "" {
 		n = powerCutsFull
+	}
+	if text := os.Getenv("IMAGE_CUTS"); text != "" {
+		var err error
+		if n, err = strconv.Atoi(text); err != nil || n < 1 {
+			t.Fatalf("IMAGE_CUTS=%s is no number of power cuts", text)
+		}
 	}
 	c := newCard(t)
 	// The range of moments: until well after everything has started.

@@ -39,6 +39,10 @@ const (
 	bootLimit = 8 * time.Minute // for a first start on a machine with much else to do; chosen
 )
 
+// imageFolder is where one is built. It is not that of make image, so that
+// nothing of what may be published is replaced.
+const imageFolder = "../../bin/image-test"
+
 // image is the image under test: IMAGE, or one that is built.
 func image(t *testing.T) string {
 	t.Helper()
@@ -46,16 +50,19 @@ func image(t *testing.T) string {
 		return path
 	}
 	built.Do(func() {
-		cmd := exec.CommandContext(t.Context(), "./build.sh", "../../bin/image")
+		if err := os.RemoveAll(imageFolder); err != nil {
+			t.Fatal(err)
+		}
+		cmd := exec.CommandContext(t.Context(), "./build.sh", imageFolder)
 		cmd.Env = append(os.Environ(), "IMAGE_KEEP_RAW=1")
 		cmd.Stderr = os.Stderr
 		if err := cmd.Run(); err != nil {
 			t.Fatalf("building the image: %v", err)
 		}
 	})
-	all, err := filepath.Glob("../../bin/image/*.img")
+	all, err := filepath.Glob(imageFolder + "/*.img")
 	if err != nil || len(all) != 1 {
-		t.Fatalf("want one image in bin/image, got %v (%v)", all, err)
+		t.Fatalf("want one image in %s, got %v (%v)", imageFolder, all, err)
 	}
 	return all[0]
 }
