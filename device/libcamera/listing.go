@@ -133,7 +133,7 @@ func newListed(m []string) (listed, bool) {
 			c.cfa = word
 		}
 	}
-	return c, true
+	return c, c.sensor != "" // which may be spaces of other kinds only
 }
 
 func appendModes(modes []SensorMode, format, text string) []SensorMode {
