@@ -182,6 +182,10 @@ test-image: need-build ## Boot the image in emulated computers (IMAGE=FILE: that
 	@$(NEED) $(PACKAGES_IMAGE) $(PACKAGES_TEST_IMAGE)
 	go test -count=1 -timeout 3h -v -tags image -run '$(IMAGE_RUN)' ./packaging/image
 
+.PHONY: test-image-changed
+test-image-changed: ## A short choice of these tests, when what the image is made of changed since they passed
+	packaging/image/ci.sh
+
 .PHONY: clean
 clean: ## Remove what was built (downloaded tools stay, in ~/.cache/webgear)
 	rm -rf bin

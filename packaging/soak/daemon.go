@@ -178,23 +178,15 @@ func (d *daemon) end() error {
 // figures are what must not grow.
 type figures struct{ rss, anonymous, pss, files, threads, goroutines int }
 
-// stir is how many small requests the program gets each second while the others
-// rest: its collector looks for garbage only when there is new. Some 30 KB each.
-const stir = 200
-
 // settle takes the figures while nobody else asks for anything: the least of each,
-// as what is being cleaned up does not count. It waits until nobody watches.
+// as what is being cleaned up does not count. The program collects its garbage when
+// a crowd has gone. It waits until nobody watches.
 func (d *daemon) settle(ctx context.Context, span time.Duration) (least figures, err error) {
 	ctx, cancel := context.WithTimeout(ctx, span+30*time.Second)
 	defer cancel()
 	again := time.NewTicker(time.Second)
 	defer again.Stop()
 	for until := time.Now().Add(span); ; {
-		for range stir {
-			if _, _, _, err := d.state(ctx); err != nil {
-				return least, err
-			}
-		}
 		viewers, f, err := d.figures(ctx)
 		if err != nil {
 			return least, err
