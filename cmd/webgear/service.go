@@ -13,6 +13,7 @@ import (
 	"github.com/webgear-pi/webgear/device/source"
 	"github.com/webgear-pi/webgear/device/v4l2"
 	"github.com/webgear-pi/webgear/pkg/config"
+	"github.com/webgear-pi/webgear/pkg/status"
 	"github.com/webgear-pi/webgear/pkg/webgear"
 )
 
@@ -32,6 +33,9 @@ type service struct {
 	slack time.Duration
 	// explain tells a person why the source cannot be used.
 	explain func(*device.OpError) error
+
+	mu   sync.Mutex
+	line string // guarded by mu, held while it is sent; what the manager was told last
 }
 
 // serve serves ln until ctx ends.
@@ -72,7 +76,7 @@ func (s *service) announce(ctx context.Context, a net.Addr) {
 	s.log.Info("serving", "url", url(a), "version", buildVersion())
 	if s.manager != nil {
 		for range s.gear.Frames(ctx) {
-			s.manager.status(describe(s.gear.Status().Camera))
+			s.tell()
 			s.manager.ready()
 			break
 		}
@@ -92,14 +96,10 @@ const lookEvery = 500 * time.Millisecond
 func (s *service) report(ctx context.Context) {
 	t := time.NewTicker(lookEvery)
 	defer t.Stop()
-	line, dog := "", watchdog{period: s.manager.watchdog}
+	dog := watchdog{period: s.manager.watchdog}
 	patience := patience{slack: s.slack}
 	for now := time.Now(); ; {
-		c := s.gear.Status().Camera
-		if text := describe(c); text != line {
-			line = text
-			s.manager.status(line)
-		}
+		c := s.tell()
 		hung := dog.hung
 		sign := dog.look(now, s.gear.Alive(patience.at(now, s.reloader.slack)))
 		if dog.hung != hung {
@@ -118,6 +118,19 @@ func (s *service) report(ctx context.Context) {
 		case now = <-t.C:
 		}
 	}
+}
+
+// tell sends the manager a line about the camera, unless it has it. The lock keeps
+// an older one from being the last.
+func (s *service) tell() status.Camera {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := s.gear.Status().Camera
+	if text := describe(c); text != s.line {
+		s.line = text
+		s.manager.status(text)
+	}
+	return c
 }
 
 // noteTrigger tells the manager to act as if it had not heard from us for too long
