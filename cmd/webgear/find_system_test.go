@@ -23,7 +23,10 @@ publish-workstation=no
 `
 
 // inNetwork makes a network of its own with one other end, has avahi announce the
-// service files of $1 there with the settings $2, and runs the program $3.
+// service files of $1 there with the settings $2, and runs the program $3. avahi
+// has its folders from the build, so it gets the empty folder $4 for a root, with a
+// copy of itself: mounts over its folders would need a mount namespace, which
+// cannot be had where the tests run in a root of their own.
 // avahi first makes sure that nobody else has the name, so some more tries are
 // right.
 const inNetwork = `
@@ -33,10 +36,16 @@ ip link add near type veth peer name far
 ip address add 10.77.0.1/24 dev near
 ip link set near up
 ip link set far up
-mount -t tmpfs tmpfs /run
-mkdir /run/avahi-daemon
-mount --bind "$1" /etc/avahi/services
-avahi-daemon --no-drop-root --no-chroot --no-rlimits --no-proc-title -f "$2" >&2 &
+mkdir -p "$4/run/avahi-daemon" "$4/etc/avahi"
+cp -r "$1" "$4/etc/avahi/services"
+cp /etc/passwd /etc/group "$4/etc"
+cp "$2" "$4/settings"
+avahi=$(command -v avahi-daemon)
+for file in "$avahi" $(ldd "$avahi" | grep -o '/[^ ]*'); do
+  mkdir -p "$4$(dirname "$file")"
+  cp -L "$file" "$4$file"
+done
+chroot "$4" "$avahi" --no-drop-root --no-chroot --no-rlimits --no-proc-title -f /settings >&2 &
 daemon=$!
 trap 'kill $daemon; wait $daemon' EXIT
 tries=0
@@ -53,7 +62,7 @@ func TestSystemFindListsWhatAvahiAnnounces(t *testing.T) {
 		t.Fatal(err)
 	}
 	settings := write(t, "avahi.conf", avahiSettings)
-	cmd := exec.CommandContext(t.Context(), "unshare", "--net", "--mount", "sh", "-c", inNetwork, "sh", services, settings, os.Getenv(binaryVariable))
+	cmd := exec.CommandContext(t.Context(), "unshare", "--net", "sh", "-c", inNetwork, "sh", services, settings, os.Getenv(binaryVariable), t.TempDir())
 	var said strings.Builder
 	cmd.Stderr = &said
 	out, err := cmd.Output()

@@ -46,8 +46,9 @@ const (
 	// by then everything that is kept was needed once.
 	first = time.Minute
 	// rest is how long everybody is quiet for figures. Chosen: the HTTP library
-	// keeps idle goroutines for 10 s, and looks for them every 10 s.
-	rest = 22 * time.Second
+	// keeps idle goroutines for 10 s, and looks for them every 10 s; memory goes
+	// back 5 to 10 s after the last viewer was found to be gone.
+	rest = 30 * time.Second
 )
 
 func run(ctx context.Context, args []string, out io.Writer) error {
