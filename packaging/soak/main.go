@@ -56,12 +56,16 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	span := flags.Duration("time", 2*time.Minute, "how long, beside the rests")
 	seed := flags.Uint64("seed", 0, "what happens; 0 takes one at random")
 	workers := flags.Int("workers", 12, "how many clients at once")
+	every := flags.Duration("every", first, "how long between figures, after the first minute")
 	binary := flags.String("binary", "", "program to try; empty builds it from the tree")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
 	if *span < 2*first {
 		return fmt.Errorf("-time %v: the first minute is compared with the end, take %v or more", *span, 2*first)
+	}
+	if *every < first {
+		return fmt.Errorf("-every %v: take %v or more", *every, first)
 	}
 	if *seed == 0 {
 		*seed = uint64(time.Now().UnixNano())
@@ -92,20 +96,24 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if err := w.enter(ctx); err != nil {
 		return errors.Join(err, d.end())
 	}
-	err = soak(ctx, w, r, *span, *workers)
+	err = soak(ctx, w, r, *span, *every, *workers)
 	r.tally(w)
 	return errors.Join(err, w.wrong(), d.end())
 }
 
-// soak lets the clients loose and takes the figures.
-func soak(ctx context.Context, w *world, r *report, span time.Duration, workers int) error {
+// soak lets the clients loose for span and takes figures after the first minute, and
+// then after every part of it.
+func soak(ctx context.Context, w *world, r *report, span, every time.Duration, workers int) error {
 	if err := warm(ctx, w, workers); err != nil {
 		return err
 	}
 	r.head()
 	var base figures
 	for done := time.Duration(0); done < span; {
-		part := min(first, span-done)
+		part := min(every, span-done)
+		if done == 0 {
+			part = first
+		}
 		if err := round(ctx, w, part, workers); err != nil {
 			return err
 		}
