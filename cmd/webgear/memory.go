@@ -10,7 +10,9 @@ import (
 )
 
 // calmEvery is how often the program looks whether it has become quiet. Chosen:
-// seldom enough to cost nothing, and browsers that reload a page are back by then.
+// browsers that reload a page are back by then. Giving back 5 MB took 0.8 ms on an
+// x86-64 core, so that programs that fetch picture after picture, between which
+// nobody watches, cost 0.02 % of one at most.
 const calmEvery = 5 * time.Second
 
 // calm knows when a crowd has gone.
@@ -36,9 +38,8 @@ func (c *calm) look(s *status.Stream) bool {
 }
 
 // tidy gives memory back to the operating system whenever a crowd has gone. Both
-// allocators keep what they once needed: after a hundred viewers that is several
-// times what one needs, on a computer that may have 512 MB for everything. It ends
-// with ctx.
+// allocators keep what they once needed: in packaging/soak up to 5 MB of Go's, which
+// has 2 MB in use, and 0.8 of 1.3 MB of the C library's. It ends with ctx.
 func (s *service) tidy(ctx context.Context) {
 	t := time.NewTicker(calmEvery)
 	defer t.Stop()

@@ -178,7 +178,8 @@ const (
 	maxWaitingOfHost = 2
 )
 
-// ErrBusy is matched when too many passwords are being checked to check another one; it passes within seconds.
+// ErrBusy is matched when too many passwords are being checked to check another
+// one. It passes within seconds.
 var ErrBusy = errors.New("too many passwords are being checked")
 
 // hasher is the one place where passwords are hashed.

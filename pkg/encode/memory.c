@@ -2,7 +2,7 @@
 
 #include "turbo.h"
 
-#include <stdlib.h>
+#include <stdlib.h> /* says __GLIBC__ */
 
 #ifdef __GLIBC__
 #include <malloc.h>
